@@ -1,0 +1,1 @@
+"""Out: the compacted topics as a snapshot in memory, served as Prometheus metrics and JSON."""

@@ -1,0 +1,213 @@
+"""What is published: an assessed commune, a province's ratio, a change of verdict, and the version that each row carries.
+
+Comes in: assessments. Goes out: the values of coverage.communes.v1, coverage.provinces.v1 and coverage.verdicts.v1 and the header that
+tells which of two rows is the later truth. Owns no state. A row of an unreadable version raises `msgspec.MsgspecError`.
+A row's value depends on evidence, rules and as_of alone, so that two owners with the same log publish the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from phusong.events import Origin
+
+VERSION_HEADER = "phusong-version"
+VERDICT_TYPE = "vn.phusong.coverage.verdict.v1"
+
+
+class State(StrEnum):
+    """What is known of a commune: each its own state, never zero, never missing."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """How a ratio stands against its target."""
+
+    MET = "met"
+    MISSED = "missed"
+    NOT_YET = "not_yet"
+    UNCERTAIN = "uncertain"
+    NO_TARGET = "no_target"
+
+
+class CommuneRow(Struct, frozen=True, kw_only=True):
+    """One commune and indicator: `covered` of `expected` as last stated (None: unknown), and its ratio's interval."""
+
+    vintage: str
+    province: str
+    commune: str
+    name: str
+    district: str
+    indicator: str
+    state: State
+    covered: int | None
+    expected: int | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    observed_at: datetime | None
+    fresh_until: datetime | None
+    uncovered: tuple[str, ...] | None
+    reporters: dict[str, datetime]
+    """Obliged reporter -> when its statement goes or went stale (never stated: when its first one was due)."""
+    origin: Origin | None
+    statements: tuple[str, ...]
+    """`source id` of the statements that decided."""
+
+    @property
+    def key(self) -> str:
+        """The record key in coverage.communes.v1."""
+        return f"{self.vintage}/{self.commune}/{self.indicator}"
+
+
+class ProvinceRow(Struct, frozen=True, kw_only=True):
+    """One province and indicator: Σ w·r of Σ w over all units of the vintage, with its interval, completeness, target and verdict."""
+
+    vintage: str
+    province: str
+    province_name: str
+    domain: str
+    indicator: str
+    indicator_name: str
+    covered: int | float
+    expected: int | float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    completeness: float | None
+    verdict: Verdict
+    target: float | None
+    target_scope: str | None
+    target_source: str | None
+    target_status: str | None
+    target_due: datetime | None
+    units: dict[State, int]
+    marks: dict[str, int]
+    origin: Origin | None
+    origins: dict[Origin, int]
+    oldest_observed_at: datetime | None
+    reporters_due: dict[str, datetime]
+
+    @property
+    def key(self) -> str:
+        """The record key in coverage.provinces.v1 and coverage.verdicts.v1."""
+        return f"{self.vintage}/{self.province}/{self.indicator}"
+
+
+Row = CommuneRow | ProvinceRow
+
+
+class Version(Struct, frozen=True, order=True, array_like=True):
+    """Which of two rows of one key is the later truth: greater wins, whatever the order in which they were written.
+
+    `log` is the ids of the source topics: rows of another log are not compared but left out. `offsets`: sum of the offsets applied.
+    """
+
+    rules: int
+    log: str
+    offsets: int
+    as_of: datetime
+
+
+class VerdictChange(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """A verdict that changed: `previous` is the id of the key's entry before, so that the entries form a chain."""
+
+    vintage: str
+    province: str
+    indicator: str
+    from_: Verdict | None
+    to: Verdict
+    previous: str | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    target: float | None
+    as_of: datetime
+
+    @property
+    def key(self) -> str:
+        """The record key in coverage.verdicts.v1."""
+        return f"{self.vintage}/{self.province}/{self.indicator}"
+
+
+class VerdictEvent(Struct, frozen=True, kw_only=True):
+    """A verdict change as a CloudEvent."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: datetime
+    datacontenttype: str
+    data: VerdictChange
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode_commune = msgspec.json.Decoder(CommuneRow).decode
+_decode_province = msgspec.json.Decoder(ProvinceRow).decode
+_decode_version = msgspec.json.Decoder(Version).decode
+_decode_verdict = msgspec.json.Decoder(VerdictEvent).decode
+
+
+def encode(row: Row | Version | VerdictEvent) -> bytes:
+    """The bytes of a row, a version or a verdict event: the same for the same content."""
+    return _encode(row)
+
+
+def decode_commune(value: bytes) -> CommuneRow:
+    """Raises msgspec.MsgspecError on anything else."""
+    return _decode_commune(value)
+
+
+def decode_province(value: bytes) -> ProvinceRow:
+    """Raises msgspec.MsgspecError on anything else."""
+    return _decode_province(value)
+
+
+def decode_verdict(value: bytes) -> VerdictEvent:
+    """Raises msgspec.MsgspecError on anything else."""
+    return _decode_verdict(value)
+
+
+def decode_version(headers: list[tuple[str, bytes | None]] | None) -> Version | None:
+    """The version in a row's headers; None where there is none. Raises msgspec.MsgspecError where it is unreadable."""
+    for name, raw in headers or ():
+        if name == VERSION_HEADER and raw is not None:
+            return _decode_version(raw)
+    return None
+
+
+def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, as_of: datetime) -> VerdictEvent:
+    """The change from `previous` (the key's last entry) to what `row` says; its id is a hash of key, previous id and new verdict."""
+    before = None if previous is None else previous.id
+    digest = hashlib.sha256(f"{row.key}\n{before or ''}\n{row.verdict}".encode()).hexdigest()
+    change = VerdictChange(
+        vintage=row.vintage,
+        province=row.province,
+        indicator=row.indicator,
+        from_=None if previous is None else previous.data.to,
+        to=row.verdict,
+        previous=before,
+        ratio=row.ratio,
+        low=row.low,
+        high=row.high,
+        target=row.target,
+        as_of=as_of,
+    )
+    return VerdictEvent(
+        specversion="1.0",
+        id=digest[:32],
+        source="phusong",
+        type=VERDICT_TYPE,
+        time=as_of,
+        datacontenttype="application/json",
+        data=change,
+    )

@@ -1,0 +1,300 @@
+"""All the rows that decide what counts, read from seeds: register, catalogue, and the number of this set of rules.
+
+Comes in: the texts of the seed files by file name. Goes out: `Rules`. Owns no state. Every broken row is reported at once, as
+`file:line: what is wrong`, in one `SeedError`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from enum import StrEnum
+from fractions import Fraction
+from itertools import pairwise
+from typing import TypeVar
+
+from msgspec import Struct
+
+from phusong.indicators import Base, Catalogue, Indicator, Obligation, Reporter, Target, Union
+from phusong.periods import VIETNAM, Period
+from phusong.register import Province, Register, Unit, Vintage
+from phusong.topics import SOURCES
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+
+class SeedError(ValueError):
+    """The seeds are inconsistent; `problems` names every file, line and remedy."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """The register, the catalogue, and `number`, which grows with every change of seeds or of the core's meaning."""
+
+    number: int
+    register: Register
+    catalogue: Catalogue
+
+    @staticmethod
+    def from_texts(texts: Mapping[str, str]) -> Rules:
+        """Rules from seed files (name -> text). Raises SeedError with every problem."""
+        return _Reader(texts).rules()
+
+
+def seeds_digest(texts: Mapping[str, str]) -> str:
+    """What the seed tables say, as one hexadecimal digest (rules.toml, which records it, is not part of it)."""
+    digest = hashlib.sha256()
+    for name in sorted(texts):
+        if name.endswith(".csv"):
+            digest.update(f"{name}\n{texts[name]}\n".encode())
+    return digest.hexdigest()
+
+
+class _Row:
+    """One row of a seed file; reading a cell wrongly raises ValueError with the column's name."""
+
+    def __init__(self, cells: Mapping[str, str]) -> None:
+        self.cells = cells
+
+    def text(self, column: str) -> str:
+        value = self.cells[column].strip()
+        if not value:
+            raise ValueError(f"{column} is empty")
+        return value
+
+    def day(self, column: str) -> datetime:
+        try:
+            return datetime.combine(date.fromisoformat(self.text(column)), time(), VIETNAM)
+        except ValueError as error:
+            raise ValueError(f"{column}: {error}; write a date as 2023-06-30") from None
+
+    def day_or_none(self, column: str) -> datetime | None:
+        return self.day(column) if self.cells[column].strip() else None
+
+    def whole(self, column: str) -> int:
+        text = self.text(column)
+        if not text.isdecimal():
+            raise ValueError(f"{column}: {text!r} is no whole number")
+        return int(text)
+
+    def fraction(self, column: str) -> Fraction:
+        try:
+            value = Fraction(self.text(column))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{column}: {self.text(column)!r} is no number; write 100 % as 1, 99,5 % as 0.995") from None
+        if not 0 <= value <= 1:
+            raise ValueError(f"{column}: {value} lies outside 0 to 1; write 100 % as 1")
+        return value
+
+    def one_of(self, column: str, kinds: type[E]) -> E:
+        try:
+            return kinds(self.text(column))
+        except ValueError:
+            raise ValueError(f"{column}: {self.cells[column].strip()!r} is not known; one of: {', '.join(kinds)}") from None
+
+    def known(self, column: str, keys: Mapping[str, object], where: str) -> str:
+        value = self.text(column)
+        if value not in keys:
+            raise ValueError(f"{column}: {value!r} is not in {where}")
+        return value
+
+
+class _Reader:
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
+        self.problems: list[str] = []
+
+    def rows(self, name: str, columns: str, read: Callable[[_Row], T], key: Callable[[T], object] | None = None) -> list[T]:
+        """Every good row of a file; a problem for each bad one, and for each key that stands twice."""
+        text = self.texts.get(name)
+        if text is None:
+            self.problems.append(f"{name}: missing; copy it from the project's seeds/ and edit the copy")
+            return []
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        missing = set(columns.split()) - set(reader.fieldnames or ())
+        if missing:
+            self.problems.append(f"{name}:1: no column {', '.join(sorted(missing))}")
+            return []
+        found: list[T] = []
+        lines: dict[object, int] = {}
+        try:
+            for cells in reader:
+                where = f"{name}:{reader.line_num}"
+                if None in cells or None in cells.values():
+                    self.problems.append(f"{where}: has {'more' if None in cells else 'fewer'} cells than the heading")
+                    continue
+                try:
+                    row = read(_Row(cells))
+                except ValueError as error:
+                    self.problems.append(f"{where}: {error}")
+                    continue
+                if key is not None and lines.setdefault(key(row), reader.line_num) != reader.line_num:
+                    self.problems.append(f"{where}: stands already in line {lines[key(row)]}; remove one of them")
+                    continue
+                found.append(row)
+        except csv.Error as error:
+            self.problems.append(f"{name}:{reader.line_num}: {error}")
+        return found
+
+    def rules(self) -> Rules:
+        register = self.register()
+        catalogue = self.catalogue(register)
+        number = self.number()
+        if self.problems:
+            raise SeedError(self.problems)
+        return Rules(number=number, register=register, catalogue=catalogue)
+
+    def number(self) -> int:
+        try:
+            recorded = tomllib.loads(self.texts.get("rules.toml", ""))
+        except tomllib.TOMLDecodeError as error:
+            self.problems.append(f"rules.toml: {error}")
+            return 0
+        number = recorded.get("rules")
+        if not isinstance(number, int) or number < 1:
+            self.problems.append("rules.toml: needs a line `rules = N`, N from 1")
+            return 0
+        if recorded.get("seeds") != seeds_digest(self.texts):
+            self.problems.append(
+                "rules.toml: the rows have changed since rules "
+                f"{number}; record the new rules with `phusong config record` so that every worker tells them apart"
+            )
+        return number
+
+    def register(self) -> Register:
+        vintages = self.rows(
+            "vintages.csv",
+            "vintage start end title source",
+            lambda r: Vintage(
+                id=r.text("vintage"),
+                start=r.day("start"),
+                end=r.day_or_none("end"),
+                title=r.text("title"),
+                source=r.text("source"),
+            ),
+            lambda v: v.id,
+        )
+        provinces = self.rows(
+            "provinces.csv",
+            "code name_vi name_en source",
+            lambda r: Province(code=r.text("code"), name_vi=r.text("name_vi"), name_en=r.text("name_en")),
+            lambda p: p.code,
+        )
+        vintage_ids, codes = {v.id: v for v in vintages}, {p.code: p for p in provinces}
+        units = self.rows(
+            "units.csv",
+            "vintage code name kind district province source",
+            lambda r: Unit(
+                vintage=r.known("vintage", vintage_ids, "vintages.csv"),
+                code=r.text("code"),
+                name=r.text("name"),
+                kind=r.text("kind"),
+                district=r.cells["district"].strip(),
+                province=r.known("province", codes, "provinces.csv"),
+            ),
+            lambda u: (u.vintage, u.code),
+        )
+        by_start = sorted(vintages, key=lambda v: v.start)
+        for earlier, later in pairwise(by_start):
+            if earlier.end != later.start:
+                self.problems.append(f"vintages.csv: {earlier.id} must end on the day {later.id} starts, so that every day has one list")
+        return Register(vintages, provinces, units)
+
+    def catalogue(self, register: Register) -> Catalogue:
+        indicators = self.rows(
+            "indicators.csv",
+            "indicator name_vi name_en base union period definition_vi definition_en source",
+            self.indicator,
+            lambda i: i.id,
+        )
+        reporters = self.rows(
+            "reporters.csv",
+            "reporter name_vi name_en operators status source",
+            lambda r: Reporter(
+                id=r.text("reporter"),
+                name_vi=r.text("name_vi"),
+                name_en=r.text("name_en"),
+                operators=frozenset([r.text("reporter"), *r.cells["operators"].split()]),
+            ),
+            lambda r: r.id,
+        )
+        ids, speakers = {i.id: i for i in indicators}, {r.id: r for r in reporters}
+        targets = self.rows(
+            "targets.csv",
+            "indicator scope province value status start due end source_vi source_en",
+            lambda r: self.target(r, ids, register),
+        )
+        obligations = self.rows(
+            "obligations.csv",
+            "reporter operator indicator province communes period deadline_days grace_days start end status source",
+            lambda r: self.obligation(r, ids, speakers, register),
+        )
+        return Catalogue(indicators, targets, reporters, obligations)
+
+    @staticmethod
+    def indicator(row: _Row) -> Indicator:
+        name = row.text("indicator")
+        domain = name.partition(".")[0]
+        if domain not in SOURCES or name == domain:
+            raise ValueError(f"indicator: {name!r} must read domain.what, the domain one of: {', '.join(SOURCES)}")
+        return Indicator(
+            id=name,
+            domain=domain,
+            name_vi=row.text("name_vi"),
+            name_en=row.text("name_en"),
+            base=row.one_of("base", Base),
+            union=row.one_of("union", Union),
+            period=row.one_of("period", Period),
+            definition_vi=row.text("definition_vi"),
+            definition_en=row.text("definition_en"),
+            source=row.text("source"),
+        )
+
+    @staticmethod
+    def target(row: _Row, indicators: Mapping[str, object], register: Register) -> Target:
+        scope, status = row.text("scope"), row.text("status")
+        if scope not in ("national", "province"):
+            raise ValueError(f"scope: {scope!r} is not known; one of: national, province")
+        if status not in ("cited", "assumed"):
+            raise ValueError(f"status: {status!r} is not known; one of: cited, assumed")
+        if scope == "national" and row.cells["province"].strip():
+            raise ValueError("province: must be empty for a national target")
+        return Target(
+            indicator=row.known("indicator", indicators, "indicators.csv"),
+            scope=scope,
+            province="" if scope == "national" else row.known("province", register.provinces, "provinces.csv"),
+            value=row.fraction("value"),
+            status=status,
+            source_vi=row.text("source_vi"),
+            source_en=row.text("source_en"),
+            start=row.day("start"),
+            due=row.day_or_none("due"),
+            end=row.day_or_none("end"),
+        )
+
+    @staticmethod
+    def obligation(row: _Row, indicators: Mapping[str, object], reporters: Mapping[str, Reporter], register: Register) -> Obligation:
+        reporter = reporters[row.known("reporter", reporters, "reporters.csv")]
+        operator = row.cells["operator"].strip() or reporter.id
+        if operator not in reporter.operators:
+            raise ValueError(f"operator: {reporter.id} may not speak for {operator!r}; see its row in reporters.csv")
+        return Obligation(
+            reporter=reporter.id,
+            operator=operator,
+            indicator=row.known("indicator", indicators, "indicators.csv"),
+            province=row.known("province", register.provinces, "provinces.csv"),
+            communes=frozenset(row.cells["communes"].split()),
+            period=row.one_of("period", Period),
+            deadline_days=row.whole("deadline_days"),
+            grace_days=row.whole("grace_days"),
+            start=row.day("start"),
+            end=row.day_or_none("end"),
+        )

@@ -1,0 +1,111 @@
+"""One frozen Settings, read once at the edge; every problem is reported at once.
+
+Comes in: `PHUSONG_*` environment variables and the files of the seeds directory. Goes out: `Settings`, and `read_rules`, the only two
+places of the core that touch the outside world. Owns no state. A misspelt key, a wrong value or a broken seed row is a `SettingsError`
+that names each of them with its remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from phusong.rules import Rules, SeedError
+
+PREFIX = "PHUSONG_"
+SEEDS = Path(__file__).resolve().parent.parent / "seeds"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SettingsError(ValueError):
+    """Something in the environment or in the seeds is wrong; the text names every problem, one a line."""
+
+
+class Settings(BaseSettings):
+    """What an administrator may set, each as `PHUSONG_<NAME>`. Targets and thresholds are rows in seeds/, not settings."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", case_sensitive=False)
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka, as host:port[,host:port…]")
+    replication_factor: int = Field(1, ge=1, le=9, description="copies of every topic that `topics apply` creates")
+    seeds: Path = Field(SEEDS, description="directory with the register, indicators, targets, reporters, obligations")
+    data_dir: Path | None = Field(None, description="where the worker keeps its small working files (default: temporary)")
+
+    session_seconds: float = Field(10.0, ge=1, le=300, description="a worker silent this long loses its shares")
+    heartbeat_seconds: float = Field(10.0, ge=0.2, le=60, description="owners publish their province rows this often")
+    republish_seconds: float = Field(60.0, ge=0.5, le=3600, description="owners publish every row again this often")
+
+    worker_metrics_port: Port = Field(8602, description="worker metrics on 127.0.0.1 (0: any free port)")
+    bind: str = Field("127.0.0.1", description="address that feed, gateway and worker metrics listen on")
+    feed_port: Port = Field(8600, description="feed: /metrics, /api/v1 (0: any free port)")
+
+    clock_start: AwareDatetime | None = Field(None, description="scenario clock: the moment that is shown at the anchor")
+    clock_rate: float = Field(1.0, ge=0, le=1_000_000, description="scenario clock: scenario seconds per second")
+    clock_anchor: AwareDatetime | None = Field(None, description="scenario clock: wall time at which it shows its start")
+
+    @model_validator(mode="after")
+    def _clock_is_whole(self) -> Self:
+        if (self.clock_start is None) != (self.clock_anchor is None):
+            raise ValueError("a scenario clock needs both PHUSONG_CLOCK_START and PHUSONG_CLOCK_ANCHOR")
+        if self.clock_start is None and self.clock_rate != 1.0:
+            raise ValueError("PHUSONG_CLOCK_RATE means nothing without PHUSONG_CLOCK_START and PHUSONG_CLOCK_ANCHOR")
+        return self
+
+    def as_of(self, wall: datetime) -> datetime:
+        """The moment to assess for, given the wall clock: the wall itself or the scenario clock, which never runs ahead of it."""
+        if self.clock_start is None or self.clock_anchor is None:
+            return wall.astimezone(UTC)
+        elapsed_seconds = max(0.0, (wall - self.clock_anchor).total_seconds()) * self.clock_rate
+        start = self.clock_start.astimezone(UTC)
+        # compare as seconds first: a fast clock left running for months would overflow a datetime
+        if elapsed_seconds >= (wall - start).total_seconds():
+            return wall.astimezone(UTC)
+        return start + timedelta(seconds=elapsed_seconds)
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Settings from the environment; `overrides` (from the command line) win.
+
+    Raises SettingsError with every problem at once: misspelt keys (with the nearest right one) and wrong values.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    problems = []
+    for key in sorted(os.environ):
+        if key.upper().startswith(PREFIX) and key.upper() not in known:
+            near = difflib.get_close_matches(key.upper(), known, n=1)
+            problems.append(f"{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    settings = None
+    try:
+        settings = Settings.model_validate(overrides)
+    except ValidationError as error:
+        for one in error.errors():
+            name = PREFIX + str(one["loc"][0]).upper() if one["loc"] else PREFIX + "CLOCK_*"
+            problems.append(f"{name}: {one['msg']}" + (f" (is {one['input']!r})" if one["loc"] else ""))
+    if problems or settings is None:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def read_rules(seeds: Path) -> Rules:
+    """The register, catalogue and targets from a seeds directory.
+
+    Raises SettingsError naming every broken file and row.
+    """
+    try:
+        texts = {file.name: file.read_text("utf-8-sig") for file in sorted(seeds.glob("*.csv"))}
+        texts |= {file.name: file.read_text("utf-8") for file in sorted(seeds.glob("rules.toml"))}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{seeds}: cannot be read: {error}") from error
+    if not texts:
+        raise SettingsError(f"{seeds}: no seed files there; set PHUSONG_SEEDS to the directory that holds units.csv")
+    try:
+        return Rules.from_texts(texts)
+    except SeedError as error:
+        raise SettingsError("\n".join(f"{seeds}/{problem}" for problem in error.problems)) from error
