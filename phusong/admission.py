@@ -186,7 +186,10 @@ class Admission:
             raise Rejected(Reason.SCHEMA, "`measured` holds a name without a letter; write the village's name")
         if data.until is not None:
             period = self.rules.catalogue.indicators[data.indicator].period
-            length = period_end(period, data.observed_at, after=1) - period_end(period, data.observed_at)
+            try:
+                length = period_end(period, data.observed_at, after=1) - period_end(period, data.observed_at)
+            except (OverflowError, ValueError):  # the calendar ends with the year 9999
+                raise Rejected(Reason.SCHEMA, f"`until` {data.until} lies beyond the calendar; mend the dates") from None
             if not data.observed_at < data.until <= data.observed_at + length:
                 raise Rejected(
                     Reason.SCHEMA,

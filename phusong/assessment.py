@@ -1,6 +1,6 @@
-"""What the evidence amounts to: operators' views -> communes -> province: ratio, interval, completeness, verdict. Staleness is decided here.
+"""What the evidence amounts to: operators' views -> communes -> province: ratio, interval, completeness, verdict; what counts as stale.
 
-Comes in: a cell's evidence, the rules and `as_of`. Goes out: `CommuneRow` and `ProvinceRow`. Owns no state (`Totals` belongs to the caller).
+Comes in: a cell's evidence, the rules and `as_of`. Goes out: `CommuneRow` and `ProvinceRow`. Owns no state (`Totals` is the caller's).
 Bad input does not come here. Every ratio is an exact Fraction until it is written into a row.
 """
 
@@ -17,7 +17,7 @@ from phusong import evidence
 from phusong.events import Event, Origin, Stated
 from phusong.evidence import Cell, Slots
 from phusong.indicators import Indicator, Obligation, Target
-from phusong.periods import deadline, fresh_until
+from phusong.periods import VIETNAM, deadline, fresh_until
 from phusong.register import Unit
 from phusong.rows import CommuneRow, ProvinceRow, State, Verdict
 from phusong.rules import Rules
@@ -197,6 +197,7 @@ def province(
         for reporter, due in row.reporters.items():
             reporters_due[reporter] = min(due, reporters_due.get(reporter, due))
     origins = {origin: totals.origins[origin] for origin in Origin if totals.origins[origin]}
+    oldest = min((row.observed_at for row in rows if row.observed_at), default=None)
     return ProvinceRow(
         vintage=vintage,
         province=code,
@@ -224,7 +225,8 @@ def province(
         },
         origin=max(origins, key=_WORST.__getitem__, default=None),
         origins=origins,
-        oldest_observed_at=min((row.observed_at for row in rows if row.observed_at), default=None),
+        # one offset for all: of two communes observed at one instant, written with different offsets, either may come first here
+        oldest_observed_at=oldest and oldest.astimezone(VIETNAM),
         reporters_due=dict(sorted(reporters_due.items())),
     )
 

@@ -62,8 +62,8 @@ def _rest(event: Event) -> tuple[object, ...]:
 
 
 def later(one: Event, other: Event) -> Event:
-    """The greater of two events by the slot order."""
-    return max(one, other, key=lambda e: (e.data.observed_at, *_rest(e)))
+    """The greater of two events by the slot order; two slots' events may tie in all of that, and then the source decides."""
+    return max(one, other, key=lambda e: (e.data.observed_at, *_rest(e), e.source))
 
 
 def merge(one: dict[Cell, Slots], other: dict[Cell, Slots]) -> dict[Cell, Slots]:

@@ -1,6 +1,6 @@
 """The state of one province: evidence in, changed rows out, incremental and equal to assessing from scratch.
 
-Comes in: admitted events with their routes, and `as_of`. Goes out: the rows that changed. Owns the evidence of every unit whose home is this
+Comes in: admitted events with their routes, and `as_of`. Goes out: the rows that changed. Owns the evidence of the units whose home is this
 province, its assessed communes, their sums, and a heap of due dates: silence makes no event, so what time alone changes is looked up there.
 Bad input does not come here. `as_of` never goes back: an earlier one is taken as the latest seen.
 """

@@ -36,7 +36,6 @@ class Settings(BaseSettings):
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka, as host:port[,host:port…]")
     replication_factor: int = Field(1, ge=1, le=9, description="copies of every topic that `topics apply` creates")
     seeds: Path = Field(SEEDS, description="directory with the register, indicators, targets, reporters, obligations")
-    data_dir: Path | None = Field(None, description="where the worker keeps its small working files (default: temporary)")
 
     session_seconds: float = Field(10.0, ge=1, le=300, description="a worker silent this long loses its shares")
     heartbeat_seconds: float = Field(10.0, ge=0.2, le=60, description="owners publish their province rows this often")

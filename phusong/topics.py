@@ -9,6 +9,8 @@ the outputs, so that whoever takes the share over finds its own rows and verdict
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 PARTITIONS = 12
@@ -36,7 +38,7 @@ _SOURCE = {**_FOREVER, "message.timestamp.type": "LogAppendTime", "max.message.b
 _COMPACTED = {
     "cleanup.policy": "compact",
     "message.timestamp.type": "LogAppendTime",
-    "segment.ms": str(60 * 60 * 1000),
+    "segment.ms": str(10 * 60 * 1000),
     "min.cleanable.dirty.ratio": "0.1",
     "delete.retention.ms": str(7 * DAY_MS),
 }
@@ -77,6 +79,11 @@ TOPICS: tuple[Topic, ...] = (*SOURCES.values(), SHARES, COMMUNES, PROVINCES, VER
 
 PROGRESS_GROUP = "phusong-progress"
 """The plain consumer group (no members) under which owners commit how far their dead letters and rows are acknowledged."""
+
+
+def log_id(ids: Mapping[str, str]) -> str:
+    """The identity of the log that a state was built from: the ids (topic name -> id) of the source topics, in the table's order."""
+    return ",".join(ids[topic.name] for topic in SOURCES.values())
 
 
 def share_of(key: bytes, partitions: int = PARTITIONS) -> int:

@@ -1,0 +1,1 @@
+"""What Grafana and Prometheus load, generated from Python so that one source serves both; see README.md beside this file."""

@@ -1,0 +1,345 @@
+"""The compacted topics in memory: per key the row of the greatest version, and the thread that reads them.
+
+Comes in: every record of coverage.communes.v1 and coverage.provinces.v1 from the start on, and what topics the broker shows now. Goes out:
+`Snapshot`, for metrics.py and api.py. Owns no state beyond memory: no group, no commits; any number of replicas read alike.
+What must not be shown (a row of another log, of a clock ahead, older than what is held, unreadable) is counted in `left_out` and dropped.
+A broker outage leaves what was read served. Topics that are missing and fatal client errors end the thread with a `FeedError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, TypeVar, cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from msgspec import Struct
+
+from phusong.rows import CommuneRow, ProvinceRow, Version, decode_commune, decode_province, decode_version
+from phusong.topics import COMMUNES, PROVINCES, SOURCES, log_id
+
+LOG = logging.getLogger(__name__)
+
+R = TypeVar("R", CommuneRow, ProvinceRow)
+Headers = list[tuple[str, bytes | None]]
+Answers = dict[str, Future[Any]]
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How far a row's as_of may lie past its append time. A worker whose clock runs ahead would otherwise stay the greatest for as long."""
+
+OUTPUTS = (COMMUNES.name, PROVINCES.name)
+ASKED = (*(topic.name for topic in SOURCES.values()), *OUTPUTS)
+
+ASK_EVERY_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 0.5  # until the first answer
+ANSWER_SECONDS_MAX = 5.0
+START_SECONDS_MAX = 30.0  # without any answer: wrong address, rather than an outage
+MISSING_SECONDS_MAX = 3.0  # topics just created take a moment to reach every broker
+POLL_SECONDS = 0.2
+BATCH = 1000
+STOP_SECONDS_MAX = 5.0
+
+
+class FeedError(RuntimeError):
+    """The feed cannot go on; the text names what is wrong and what to do."""
+
+
+class LeftOut(StrEnum):
+    """Why a record is not shown."""
+
+    OTHER_LOG = "other_log"
+    CLOCK_AHEAD = "clock_ahead"
+    OLDER = "older"
+    UNREADABLE = "unreadable"
+
+
+class Held(Struct, Generic[R], frozen=True):
+    """A row with its version and the wall time at which the broker took the last record that said so."""
+
+    row: R
+    version: Version
+    published: datetime
+
+
+class _Table(Generic[R]):
+    """The rows of one topic by record key; `buried` remembers the version of each tombstone, so that no older row brings its key back."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Held[R]] = {}
+        self.buried: dict[bytes, Version] = {}
+
+    def version(self, key: bytes) -> Version | None:
+        held = self.rows.get(key)
+        return self.buried.get(key) if held is None else held.version
+
+    def put(self, key: bytes, row: R | None, version: Version, published: datetime) -> None:
+        if row is None:
+            self.rows.pop(key, None)
+            self.buried[key] = version
+        else:
+            self.rows[key] = Held(row, version, published)
+            self.buried.pop(key, None)
+
+
+class Snapshot:
+    """The rows of one log. One thread writes, any thread reads."""
+
+    def __init__(self) -> None:
+        self.log = ""
+        self.left_out: Counter[LeftOut] = Counter()
+        self._communes: _Table[CommuneRow] = _Table()
+        self._provinces: _Table[ProvinceRow] = _Table()
+        self._lock = threading.Lock()
+
+    def start_over(self, log: str) -> None:
+        """Forget every row; from now on only rows of `log` count."""
+        with self._lock:
+            self.log = log
+            self._communes, self._provinces = _Table(), _Table()
+
+    def communes(self) -> list[Held[CommuneRow]]:
+        """Every commune row as it is now, in no order."""
+        with self._lock:
+            return list(self._communes.rows.values())
+
+    def provinces(self) -> list[Held[ProvinceRow]]:
+        """Every province row as it is now, in no order."""
+        with self._lock:
+            return list(self._provinces.rows.values())
+
+    def apply(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, appended: datetime) -> None:
+        """Take one record of an output topic, or count why it is left out."""
+        why = self._take(topic, key, value, headers, appended)
+        if why is not None:
+            self.left_out[why] += 1
+
+    def _take(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, appended: datetime) -> LeftOut | None:
+        try:
+            version = decode_version(headers)
+        except (ValueError, RecursionError):  # msgspec's own errors, bytes that are no text, brackets without end
+            return LeftOut.UNREADABLE
+        if key is None or version is None or version.as_of.tzinfo is None:
+            return LeftOut.UNREADABLE
+        if version.log != self.log:
+            return LeftOut.OTHER_LOG
+        if version.as_of - appended > CLOCK_TOLERANCE:
+            return LeftOut.CLOCK_AHEAD
+        if topic == COMMUNES.name:
+            return self._keep(self._communes, decode_commune, key, value, version, appended)
+        return self._keep(self._provinces, decode_province, key, value, version, appended)
+
+    def _keep(
+        self, table: _Table[R], decode: Callable[[bytes], R], key: bytes, value: bytes | None, version: Version, appended: datetime
+    ) -> LeftOut | None:
+        known = table.version(key)
+        # before decoding: most of what a catch-up reads is older or soon replaced. Equal is published again, which renews `published`.
+        if known is not None and version < known:
+            return LeftOut.OLDER
+        row = None
+        if value is not None:
+            try:
+                row = decode(value)
+            except (ValueError, RecursionError):
+                return LeftOut.UNREADABLE
+            if row.key.encode() != key:
+                return LeftOut.UNREADABLE
+        with self._lock:
+            table.put(key, row, version, appended)
+        return None
+
+
+class Shown(Struct, frozen=True):
+    """What the broker shows now: the log id of the sources, and each output topic's name, id and number of partitions."""
+
+    log: str
+    outputs: tuple[tuple[str, str, int], ...]
+
+
+class Reader:
+    """The thread that keeps a `Snapshot` up to date. `done` is its end: a result after `stop`, or the exception that ended it."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.snapshot = Snapshot()
+        self.ready = False
+        """Whether every partition was read up to the end seen at its start."""
+        self.kafka_seen = 0.0
+        """Wall time of the last complete answer of the broker, seconds since 1970; 0: never."""
+        self.done: Future[None] = Future()
+        self._servers = bootstrap_servers
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed-reader", daemon=True)
+        self._ends: dict[tuple[str, int], int] = {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start reading; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading; returns when the thread has ended, after STOP_SECONDS_MAX at the latest."""
+        self._stopping.set()
+        self._thread.join(STOP_SECONDS_MAX)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except FeedError as error:
+            LOG.error("%s", error)
+            self.done.set_exception(error)
+        except Exception as error:
+            LOG.exception("the feed's reading thread failed")
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(None)
+
+    def _read(self) -> None:
+        common: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self._servers,
+            "client.id": "phusong-feed",
+            "reconnect.backoff.max.ms": 1000,
+        }
+        # the consumer tells the same connection troubles through its logger
+        admin = AdminClient({**common, "log_level": 0})
+        consumer = Consumer(
+            {
+                **common,
+                # the client insists on a name; without subscribe and commits no group comes into being
+                "group.id": "phusong-feed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            },
+            logger=LOG,
+        )
+        watch = _Watch(admin, self._servers)
+        shown: Shown | None = None
+        try:
+            while not self._stopping.is_set():
+                new = watch.look()
+                if new is not None:
+                    self.kafka_seen = time.time()
+                    if new != shown and self._start_over(consumer, new):
+                        shown = new
+                if shown is None:
+                    self._stopping.wait(0.02)
+                else:
+                    self._take(consumer)
+        finally:
+            consumer.close()
+
+    def _start_over(self, consumer: Consumer, shown: Shown) -> bool:
+        """Read everything again, as rows of a new log may have been left out before we knew it; False: the broker did not answer."""
+        partitions = [TopicPartition(name, number, OFFSET_BEGINNING) for name, _, count in shown.outputs for number in range(count)]
+        try:
+            marks = [consumer.get_watermark_offsets(partition, timeout=ANSWER_SECONDS_MAX) for partition in partitions]
+        except KafkaException as error:
+            LOG.warning("Kafka at %s does not tell the ends of %s: %s; asking again", self._servers, ", ".join(OUTPUTS), error)
+            return False
+        self.ready = False
+        self.snapshot.start_over(shown.log)
+        # the old position first: else records of before could follow
+        consumer.unassign()
+        consumer.assign(partitions)
+        self._ends = {(one.topic, one.partition): high for one, (low, high) in zip(partitions, marks, strict=True) if high > low}
+        LOG.info("reading %d partitions of %s from the start", len(partitions), ", ".join(OUTPUTS))
+        self._reached()
+        return True
+
+    def _take(self, consumer: Consumer) -> None:
+        """Apply what is there: wait for one record only, so that it is shown at once."""
+        first = consumer.poll(POLL_SECONDS)
+        if first is None:
+            return
+        for message in (first, *consumer.consume(BATCH, 0)):
+            where = (message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                _, appended_ms = message.timestamp()
+                appended = datetime.fromtimestamp(appended_ms / 1000, UTC)
+                self.snapshot.apply(where[0], message.key(), message.value(), _headers(message), appended)
+                if self._ends and (message.offset() or 0) + 1 >= self._ends.get(where, 0):
+                    self._ends.pop(where, None)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name is this one
+                # the last offsets of a partition may hold no record: transaction markers, what compaction took away
+                self._ends.pop(where, None)
+            elif error.fatal():
+                raise FeedError(f"Kafka at {self._servers}: {error.str()}; start the feed again")
+            else:
+                LOG.warning("%s [%d]: %s", *where, error.str())
+        self._reached()
+
+    def _reached(self) -> None:
+        if not self.ready and not self._ends:
+            self.ready = True
+            LOG.info("caught up: %d communes' and %d provinces' rows", len(self.snapshot.communes()), len(self.snapshot.provinces()))
+
+
+class _Watch:
+    """Asks the broker every few seconds what topics it shows, without waiting for the answer."""
+
+    def __init__(self, admin: AdminClient, servers: str) -> None:
+        self._admin = admin
+        self._servers = servers
+        self._began = self._ask_at = time.monotonic()
+        self._answers: Answers | None = None
+        self._answered = False
+        self._silent = False
+
+    def look(self) -> Shown | None:
+        """A new complete answer, if one has come. Raises FeedError when Kafka or a topic is not there at the start."""
+        now = time.monotonic()
+        if self._answers is None:
+            if now >= self._ask_at:
+                self._ask_at = now + (ASK_EVERY_SECONDS if self._answered else ASK_AGAIN_SECONDS)
+                self._answers = self._admin.describe_topics(TopicCollection(list(ASKED)), request_timeout=ANSWER_SECONDS_MAX)
+            return None
+        if not all(future.done() for future in self._answers.values()):
+            return None
+        answers, self._answers = self._answers, None
+        errors = {name: future.exception() for name, future in answers.items() if future.exception()}
+        if errors:
+            self._trouble(errors, now - self._began)
+            return None
+        if self._silent:
+            LOG.warning("Kafka at %s answers again", self._servers)
+        self._answered, self._silent = True, False
+        found = {name: future.result() for name, future in answers.items()}
+        return Shown(
+            log_id({name: str(topic.topic_id) for name, topic in found.items()}),
+            tuple((name, str(found[name].topic_id), len(found[name].partitions)) for name in OUTPUTS),
+        )
+
+    def _trouble(self, errors: dict[str, BaseException | None], waited_seconds: float) -> None:
+        missing = [name for name, error in errors.items() if _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART]
+        if not self._answered and missing and waited_seconds > MISSING_SECONDS_MAX:
+            raise FeedError(f"Kafka at {self._servers} has no topic {', '.join(missing)}: run `phusong topics apply`")
+        if not self._answered and waited_seconds > START_SECONDS_MAX:
+            why = next(iter(errors.values()))
+            raise FeedError(f"Kafka at {self._servers} does not answer: {why}; start it, or correct PHUSONG_BOOTSTRAP_SERVERS")
+        if not self._silent and self._answered:
+            # once per outage; a topic that is deleted to be created anew is missing for a moment, too
+            LOG.warning("Kafka at %s: %s; what was read stays served", self._servers, "; ".join(f"{n}: {e}" for n, e in errors.items()))
+        self._silent = self._answered
+
+
+def _code(error: BaseException | None) -> int | None:
+    return error.args[0].code() if isinstance(error, KafkaException) else None
+
+
+def _headers(message: Message) -> Headers | None:
+    try:
+        # what the client reads is always a list of bytes; its type also describes what a producer may pass
+        return cast("Headers | None", message.headers())
+    except UnicodeDecodeError:  # a header's name; such a record counts as one without a version: unreadable
+        return None

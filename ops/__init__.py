@@ -1,0 +1,1 @@
+"""Run: the `phusong` command and what it starts."""

@@ -1,0 +1,210 @@
+"""Carries events into Kafka, and counts none as sent before the broker has acknowledged it.
+
+Comes in: events, one `send` each. Goes out: records keyed by home province in the source topic of their domain, each checked as it was
+encoded with the reader's own `phusong.admission`. Owns a bounded queue in memory and the counts of one run. A bad event raises `Rejected`
+and is not sent; trouble with Kafka raises `PublishError` before the first event, and after it shows in `failed` and `failures`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from phusong.admission import Admission
+from phusong.events import Event, decode, encode
+from phusong.topics import SOURCES
+
+CONNECT_SECONDS_MAX = 10.0
+DELIVERY_SECONDS_MAX = 60.0  # a broker that restarts is back in 5 s, a rolling restart in less than this
+STOP_SECONDS_MAX = 5.0  # how long an interrupted run still waits for acknowledgements
+_SLICE_SECONDS_MAX = 0.2  # calls into the client do not notice Ctrl-C: none lasts longer
+_METADATA_SLICE_SECONDS_MAX = 2.0  # the same, but a slow answer must fit in
+_FAILURES_KEPT = 5
+_HEADERS: list[tuple[str, str | bytes | None]] = [("content-type", b"application/cloudevents+json")]
+
+
+class PublishError(RuntimeError):
+    """Kafka cannot be reached, lacks a topic, or has given up on this producer; the text names what, and the remedy."""
+
+
+class Publisher:
+    """One run of sending, for one thread; `with Publisher(…) as publisher:` flushes at the end.
+
+    `now` is the wall clock that says which dates lie in the future. `acknowledged` and `failed` count delivery reports; `failures` holds
+    the first few failed ones in words. Raises PublishError at once when Kafka does not answer or a source topic is missing.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        admission: Admission,
+        now: Callable[[], datetime],
+        *,
+        delivery_seconds_max: float = DELIVERY_SECONDS_MAX,
+    ) -> None:
+        self.acknowledged = 0
+        self.failed = 0
+        self.failures: list[str] = []
+        self.delivery_seconds_max = delivery_seconds_max
+        self._bootstrap_servers = bootstrap_servers
+        self._admission = admission
+        self._now = now
+        self._taken = 0
+        self._taken_at_flush = 0
+        self._trouble: KafkaError | None = None
+        self._fatal: KafkaError | None = None
+        try:
+            self._producer = Producer(self._options())
+        except (KafkaException, ValueError) as error:
+            raise PublishError(f"{bootstrap_servers}: no Kafka address ({error}); set PHUSONG_BOOTSTRAP_SERVERS to host:port") from error
+        try:
+            self._check_topics()
+        except BaseException:
+            self._producer.close()
+            raise
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self._bootstrap_servers,
+            # tells our connections apart in the broker's logs and quotas
+            "client.id": "phusong-publisher",
+            # a retry after a lost answer is not stored twice, nor out of order
+            "enable.idempotence": True,
+            # sent means: on every replica that is in sync
+            "acks": "all",
+            # Java's partitioner: the reader refuses a province that is not in its share
+            "partitioner": "murmur2_random",
+            # the events of a batch are alike and shrink several times, for little work
+            "compression.type": "lz4",
+            # a batch fills no longer than this: an event is to be seen within 300 ms
+            "linger.ms": 5,
+            # what waits for a broker that is away: bounded, then `send` waits; librdkafka's own bound on bytes is 1 GiB
+            "queue.buffering.max.messages": 100_000,
+            "queue.buffering.max.kbytes": 65_536,
+            # five minutes by default; by then nobody is watching
+            "message.timeout.ms": round(self.delivery_seconds_max * 1000),
+            # ten seconds by default: a broker that is back is found within one
+            "reconnect.backoff.max.ms": 1000,
+            # what goes wrong is told by error_cb and the delivery reports, not on stderr in the middle of a progress bar
+            "log_level": 0,
+            "error_cb": self._on_error,
+            "on_delivery": self._on_delivery,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Flush, unless that was the last thing asked (after an exception only briefly); raise PublishError when something is lost."""
+        try:
+            if self._taken > self._taken_at_flush and self.flush(STOP_SECONDS_MAX if kind else None) and kind is None:
+                raise PublishError(f"{self._bootstrap_servers}: {self.lost()}")
+        finally:
+            # else close would wait without a bound
+            self._producer.purge()
+            self._producer.close()
+
+    @property
+    def taken(self) -> int:
+        """How many events `send` has let through, acknowledged or not."""
+        return self._taken
+
+    def send(self, event: Event) -> None:
+        """Check one event and put it on its way; waits while the queue is full.
+
+        Raises Rejected (nothing was sent) or PublishError (the producer is beyond repair).
+        """
+        value = encode(event)
+        # the very bytes, by the reader's own check; the wall clock stands in for the moment at which Kafka will take the record
+        checked = decode(value)
+        route = self._admission.route(checked)
+        self._admission.event(checked, route.key, route.domain, route.share, int(self._now().timestamp() * 1000))
+        topic = SOURCES[route.domain].name
+        self._taken += 1
+        while True:
+            try:
+                self._producer.produce(topic, value, route.key, headers=_HEADERS)
+            except BufferError:
+                # ends by itself: what is not delivered in time fails and makes room
+                self._producer.poll(_SLICE_SECONDS_MAX)
+            except KafkaException as error:
+                self._fatal = self._fatal or error.args[0]
+            else:
+                self._producer.poll(0)
+                if self._fatal is None:
+                    return
+            if self._fatal is not None:
+                raise PublishError(
+                    f"{topic}: event {event.id}: the producer gave up: {self._fatal.str()}; look into the broker's log, then send again "
+                    "(what arrives twice counts once)"
+                )
+
+    def flush(self, timeout_seconds: float | None = None) -> int:
+        """Wait for the delivery reports, by default as long as a delivery may take; returns how many events are not acknowledged."""
+        patience_seconds = self.delivery_seconds_max + STOP_SECONDS_MAX if timeout_seconds is None else timeout_seconds
+        deadline = time.monotonic() + patience_seconds
+        while len(self._producer) and (left := deadline - time.monotonic()) > 0:
+            self._producer.flush(min(left, _SLICE_SECONDS_MAX))
+        self._taken_at_flush = self._taken
+        return self._taken - self.acknowledged
+
+    def lost(self) -> str:
+        """What was not acknowledged, with the first reasons and the remedy; for when `flush` has returned more than 0."""
+        reasons = "; ".join(self.failures) or "no delivery report came in time"
+        return (
+            f"{self._taken - self.acknowledged} of {self._taken} events not acknowledged ({reasons}); "
+            "see that Kafka is well, then send again (what arrives twice counts once)"
+        )
+
+    def _check_topics(self) -> None:
+        """Raise PublishError unless Kafka answers and has the source topics, cut into as many shares as our keys are."""
+        topics = self._metadata().topics
+        wrong = []
+        for topic in SOURCES.values():
+            found = topics.get(topic.name)
+            if found is None or found.error is not None:
+                wrong.append(f"{topic.name} is missing")
+            elif len(found.partitions) != topic.partitions:
+                wrong.append(f"{topic.name} has {len(found.partitions)} partitions instead of {topic.partitions}")
+        if wrong:
+            raise PublishError(f"{self._bootstrap_servers}: {', '.join(wrong)}; run `phusong topics apply`")
+
+    def _metadata(self) -> Any:
+        deadline = time.monotonic() + CONNECT_SECONDS_MAX
+        while True:
+            left = max(0.1, deadline - time.monotonic())
+            try:
+                # all topics: to ask for one by name would create it on a broker that is set up so
+                return self._producer.list_topics(timeout=min(left, _METADATA_SLICE_SECONDS_MAX))
+            except KafkaException as error:
+                while self._producer.poll(0):
+                    pass
+                if time.monotonic() >= deadline:
+                    reason = (self._trouble or error.args[0]).str()
+                    raise PublishError(
+                        f"{self._bootstrap_servers}: Kafka does not answer ({reason}); start it, or set PHUSONG_BOOTSTRAP_SERVERS to "
+                        "where it runs"
+                    ) from error
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = error
+        # the summary says less than what it sums up
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own codes begin so
+            self._trouble = error
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.acknowledged += 1
+            return
+        self.failed += 1
+        if len(self.failures) < _FAILURES_KEPT:
+            value = message.value()
+            assert value is not None  # noqa: S101 - every record of ours has one
+            why = f" ({self._trouble.str()})" if error.code() == KafkaError._MSG_TIMED_OUT and self._trouble else ""  # noqa: SLF001
+            self.failures.append(f"{message.topic()}: event {decode(value).id}: {error.str()}{why}")

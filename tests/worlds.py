@@ -1,0 +1,232 @@
+"""Small worlds for tests: seed texts, written here and read by the same reader as the shipped seeds, and events about them.
+
+Comes in: what a test wants to be different. Goes out: `Rules` with several provinces, indicators of all three domains, several reporters,
+obligations (some begin and end, one covers two communes only) and targets (one falls due); and events with sensible defaults.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from phusong.events import Stated, Statement, Withdrawal, Withdrawn
+from phusong.periods import VIETNAM
+from phusong.rules import Rules, seeds_digest
+
+POSTAL = "postal.staffed_point"
+POINTS = "postal.points_online"
+MOBILE = "telecom.mobile_signal_villages"
+SPEAKER = "broadcast.loudspeaker"
+
+COMMUNES: Mapping[str, tuple[str, ...]] = {
+    "08": ("02263", "02275", "02284"),
+    "02": ("00688", "00691"),
+    "04": ("01273", "01276", "01279", "01282"),
+    "10": ("02635",),
+}
+"""Province -> its communes in the default world."""
+
+Row = dict[str, str]
+
+_COLUMNS = {
+    "vintages.csv": "vintage start end title source",
+    "provinces.csv": "code name_vi name_en source",
+    "units.csv": "vintage code name kind district province source",
+    "indicators.csv": "indicator name_vi name_en base union period definition_vi definition_en source",
+    "reporters.csv": "reporter name_vi name_en operators status source",
+    "targets.csv": "indicator scope province value status start due end source_vi source_en",
+    "obligations.csv": "reporter operator indicator province communes period deadline_days grace_days start end status source",
+}
+
+
+def vintage(name: str = "2020-01-01", start: str = "", end: str = "") -> Row:
+    """A row of vintages.csv; it starts on the day that it is named after."""
+    return {"vintage": name, "start": start or name, "end": end, "title": f"Danh sách {name}"}
+
+
+def indicator(name: str, period: str = "month") -> Row:
+    """A row of indicators.csv."""
+    return {"indicator": name, "period": period, "base": "units", "union": "latest"}
+
+
+def reporter(name: str, operators: str = "") -> Row:
+    """A row of reporters.csv; `operators`: whom it may speak for besides itself, separated by spaces."""
+    return {"reporter": name, "operators": operators}
+
+
+def obligation(
+    reporter: str,
+    indicator: str,
+    province: str = "08",
+    *,
+    operator: str = "",
+    communes: str = "",
+    period: str = "month",
+    deadline_days: int = 15,
+    grace_days: int = 5,
+    start: str = "2023-01-01",
+    end: str = "",
+) -> Row:
+    """A row of obligations.csv."""
+    return {
+        "reporter": reporter,
+        "indicator": indicator,
+        "province": province,
+        "operator": operator,
+        "communes": communes,
+        "period": period,
+        "deadline_days": str(deadline_days),
+        "grace_days": str(grace_days),
+        "start": start,
+        "end": end,
+    }
+
+
+def target(indicator: str, value: str = "1", province: str = "", *, start: str = "2021-01-01", due: str = "", end: str = "") -> Row:
+    """A row of targets.csv; without a province a national one."""
+    scope = "province" if province else "national"
+    return {"indicator": indicator, "value": value, "province": province, "scope": scope, "start": start, "due": due, "end": end}
+
+
+INDICATORS = (indicator(POSTAL), indicator(POINTS, "half_year"), indicator(MOBILE, "quarter"), indicator(SPEAKER, "year"))
+REPORTERS = (
+    reporter("post-office"),
+    reporter("operator-a"),
+    reporter("operator-b"),
+    reporter("department", "operator-b post-office"),
+)
+STEADY_OBLIGATIONS = (
+    *(obligation("post-office", POSTAL, province) for province in COMMUNES),
+    obligation("department", POSTAL, operator="post-office", period="quarter"),
+    *(obligation("operator-a", MOBILE, province, period="quarter") for province in ("08", "02", "04")),
+    *(obligation("operator-b", MOBILE, province, period="quarter", grace_days=40) for province in ("08", "02")),
+    obligation("department", MOBILE, operator="operator-b"),
+    obligation("department", SPEAKER, period="year"),
+    obligation("department", SPEAKER, "02", communes="00688", period="half_year", deadline_days=0, grace_days=0),
+)
+"""Obligations that bind throughout: they begin before anything is observed and do not end."""
+TURNING_OBLIGATIONS = (
+    obligation("post-office", POINTS, period="half_year", end="2024-01-01"),
+    obligation("department", POINTS, communes="02263 02275", start="2023-10-01"),
+    obligation("department", POINTS, "04", start="2023-07-01", end="2024-04-01"),
+)
+STEADY_TARGETS = (target(POSTAL), target(MOBILE, "0.6"), target(MOBILE, "0.9", "08"))
+TURNING_TARGETS = (
+    target(POSTAL, "0.5", "04", due="2023-12-31"),
+    target(SPEAKER, "0.75", due="2024-01-01"),
+    target(POINTS, "0.4", start="2023-06-01", end="2024-02-01"),
+    target(POINTS, "0.8", "08", start="2023-09-01", due="2024-03-01", end="2024-06-01"),
+)
+
+
+def seed_texts(
+    *,
+    communes: Mapping[str, Iterable[str]] = COMMUNES,
+    vintages: Iterable[Row] = (vintage(),),
+    indicators: Iterable[Row] = INDICATORS,
+    reporters: Iterable[Row] = REPORTERS,
+    obligations: Iterable[Row] = (*STEADY_OBLIGATIONS, *TURNING_OBLIGATIONS),
+    targets: Iterable[Row] = (*STEADY_TARGETS, *TURNING_TARGETS),
+    number: int = 1,
+) -> dict[str, str]:
+    """The seed files of a world by name; every vintage lists the same communes."""
+    vintages = list(vintages)
+    rows: dict[str, Iterable[Row]] = {
+        "vintages.csv": vintages,
+        "provinces.csv": [{"code": code} for code in communes],
+        "units.csv": [
+            {"vintage": listed["vintage"], "code": code, "province": province, "name": f"Xã {code}", "kind": "xã"}
+            for listed in vintages
+            for province, codes in communes.items()
+            for code in codes
+        ],
+        "indicators.csv": indicators,
+        "reporters.csv": reporters,
+        "targets.csv": targets,
+        "obligations.csv": obligations,
+    }
+    return recorded({name: _table(_COLUMNS[name].split(), table) for name, table in rows.items()}, number)
+
+
+def recorded(texts: Mapping[str, str], number: int = 1) -> dict[str, str]:
+    """The seed files with a rules.toml that fits them."""
+    return {**texts, "rules.toml": f'rules = {number}\nseeds = "{seeds_digest(texts)}"\n'}
+
+
+@cache
+def world() -> Rules:
+    """The default world."""
+    return Rules.from_texts(seed_texts())
+
+
+@cache
+def steady_world() -> Rules:
+    """The default world without the rows that begin, fall due or end while time passes in the tests."""
+    return Rules.from_texts(seed_texts(obligations=STEADY_OBLIGATIONS, targets=STEADY_TARGETS))
+
+
+def instant(text: str) -> datetime:
+    """A date or date and time as a moment, of Vietnam where no offset is given."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else datetime.combine(moment.date(), moment.time(), VIETNAM)
+
+
+def millis(moment: datetime) -> int:
+    """A moment as a Kafka timestamp."""
+    return round(moment.timestamp() * 1000)
+
+
+def stated(
+    commune: str = "02275",
+    indicator: str = POSTAL,
+    covered: int = 1,
+    expected: int = 1,
+    observed_at: str = "2023-06-30",
+    *,
+    source: str = "post-office",
+    time: str = "2023-07-05T09:00:00+07:00",
+    event_id: str = "",
+    **more: Any,
+) -> Stated:
+    """A statement; `more`: further fields of its data."""
+    data = Statement(
+        commune=commune,
+        indicator=indicator,
+        covered=covered,
+        expected=expected,
+        observed_at=instant(observed_at),
+        **more,
+    )
+    return Stated(specversion="1.0", id=event_id or f"{source}/{commune}/{indicator}", source=source, time=instant(time), data=data)
+
+
+def withdrawn(
+    commune: str = "02275",
+    indicator: str = POSTAL,
+    observed_at: str = "2023-06-30",
+    *,
+    source: str = "post-office",
+    time: str = "2023-07-06T09:00:00+07:00",
+    event_id: str = "",
+    **more: Any,
+) -> Withdrawn:
+    """A withdrawal; `more`: further fields of its data."""
+    data = Withdrawal(commune=commune, indicator=indicator, observed_at=instant(observed_at), **more)
+    return Withdrawn(specversion="1.0", id=event_id or f"{source}/{commune}/{indicator}/back", source=source, time=instant(time), data=data)
+
+
+_MAY_BE_EMPTY = frozenset(["end", "due", "operators", "operator", "communes", "district", "province"])
+
+
+def _table(columns: list[str], rows: Iterable[Row]) -> str:
+    """A CSV file; a cell that a test says nothing about holds its column's name, or nothing where that is allowed."""
+    default = {column: "" if column in _MAY_BE_EMPTY else "assumed" if column == "status" else column for column in columns}
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(default | row for row in rows)
+    return out.getvalue()
