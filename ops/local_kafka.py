@@ -429,7 +429,7 @@ def _listed(listing: Path) -> list[Path]:
 
 def _fetch(report: Report) -> list[Path]:
     # a third of a second that only the first start need pay
-    from jgo import config, maven, parse  # noqa: PLC0415
+    from jgo import config, maven, parse
 
     progress = _Progress(report)
 

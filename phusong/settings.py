@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Self
@@ -16,7 +17,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from phusong.rules import Rules, SeedError
+from phusong.rules import Rules, SeedError, core_digest
 
 PREFIX = "PHUSONG_"
 SEEDS = Path(__file__).resolve().parent.parent / "seeds"
@@ -105,6 +106,17 @@ def read_rules(seeds: Path) -> Rules:
     if not texts:
         raise SettingsError(f"{seeds}: no seed files there; set PHUSONG_SEEDS to the directory that holds units.csv")
     try:
-        return Rules.from_texts(texts)
+        rules = Rules.from_texts(texts)
     except SeedError as error:
         raise SettingsError("\n".join(f"{seeds}/{problem}" for problem in error.problems)) from error
+    if tomllib.loads(texts["rules.toml"]).get("core") != core_digest(core_sources()):
+        raise SettingsError(
+            f"{seeds}/rules.toml: this software's meaning has changed since rules {rules.number} were recorded; "
+            "record the new rules with `phusong config record` so that every worker tells them apart"
+        )
+    return rules
+
+
+def core_sources() -> dict[str, str]:
+    """The source of every module of the core that decides what a row says (all but this one)."""
+    return {file.name: file.read_text("utf-8") for file in Path(__file__).parent.glob("*.py") if file.name != "settings.py"}

@@ -21,6 +21,7 @@ from phusong.topics import SOURCES
 
 CONNECT_SECONDS_MAX = 10.0
 DELIVERY_SECONDS_MAX = 60.0  # a broker that restarts is back in 5 s, a rolling restart in less than this
+QUEUE_EVENTS_MAX = 100_000
 STOP_SECONDS_MAX = 5.0  # how long an interrupted run still waits for acknowledgements
 _SLICE_SECONDS_MAX = 0.2  # calls into the client do not notice Ctrl-C: none lasts longer
 _METADATA_SLICE_SECONDS_MAX = 2.0  # the same, but a slow answer must fit in
@@ -58,10 +59,7 @@ class Publisher:
         self._taken_at_flush = 0
         self._trouble: KafkaError | None = None
         self._fatal: KafkaError | None = None
-        try:
-            self._producer = Producer(self._options())
-        except (KafkaException, ValueError) as error:
-            raise PublishError(f"{bootstrap_servers}: no Kafka address ({error}); set PHUSONG_BOOTSTRAP_SERVERS to host:port") from error
+        self._producer = Producer(self._options())
         try:
             self._check_topics()
         except BaseException:
@@ -84,7 +82,7 @@ class Publisher:
             # a batch fills no longer than this: an event is to be seen within 300 ms
             "linger.ms": 5,
             # what waits for a broker that is away: bounded, then `send` waits; librdkafka's own bound on bytes is 1 GiB
-            "queue.buffering.max.messages": 100_000,
+            "queue.buffering.max.messages": QUEUE_EVENTS_MAX,
             "queue.buffering.max.kbytes": 65_536,
             # five minutes by default; by then nobody is watching
             "message.timeout.ms": round(self.delivery_seconds_max * 1000),
@@ -204,7 +202,5 @@ class Publisher:
             return
         self.failed += 1
         if len(self.failures) < _FAILURES_KEPT:
-            value = message.value()
-            assert value is not None  # noqa: S101 - every record of ours has one
             why = f" ({self._trouble.str()})" if error.code() == KafkaError._MSG_TIMED_OUT and self._trouble else ""  # noqa: SLF001
-            self.failures.append(f"{message.topic()}: event {decode(value).id}: {error.str()}{why}")
+            self.failures.append(f"{message.topic()}: event {decode(message.value()).id}: {error.str()}{why}")

@@ -13,7 +13,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from phusong.events import Stated, Statement, Withdrawal, Withdrawn
+from phusong.admission import Admission
+from phusong.events import Event, Stated, Statement, Withdrawal, Withdrawn
+from phusong.evidence import Cell, Slots, fold
 from phusong.periods import VIETNAM
 from phusong.rules import Rules, seeds_digest
 
@@ -217,6 +219,16 @@ def withdrawn(
     """A withdrawal; `more`: further fields of its data."""
     data = Withdrawal(commune=commune, indicator=indicator, observed_at=instant(observed_at), **more)
     return Withdrawn(specversion="1.0", id=event_id or f"{source}/{commune}/{indicator}/back", source=source, time=instant(time), data=data)
+
+
+def cells_of(rules: Rules, events: Iterable[Event]) -> dict[Cell, Slots]:
+    """The evidence of these events, each folded in where it belongs."""
+    route = Admission(rules).route
+    cells: dict[Cell, Slots] = {}
+    for event in events:
+        where = route(event)
+        fold(cells.setdefault(where.cell, {}), where.slot, event)
+    return cells
 
 
 _MAY_BE_EMPTY = frozenset(["end", "due", "operators", "operator", "communes", "district", "province"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from phusong.settings import SEEDS, read_settings
 from phusong.topics import BROADCAST, POSTAL, SOURCES, TELECOM, share_of
 from producers import publisher as publisher_module
 from producers.files import Sent, send_file
-from producers.publisher import STOP_SECONDS_MAX, Publisher, PublishError
+from producers.publisher import QUEUE_EVENTS_MAX, Publisher, PublishError
 from tests.kafka import fresh_name, wait_until
 
 pytestmark = pytest.mark.kafka
@@ -82,7 +82,7 @@ def records(bootstrap_servers: str, run: str) -> list[Message]:
     parts = [TopicPartition(topic.name, number, OFFSET_BEGINNING) for topic in SOURCES.values() for number in range(topic.partitions)]
     consumer.assign(parts)
     found = []
-    ends = set()
+    ends: set[tuple[str, int]] = set()
     try:
         while len(ends) < len(parts):
             for message in consumer.consume(1000, timeout=0.5):
@@ -101,7 +101,7 @@ def event_of(message: Message) -> Event:
     return decode(message.value())
 
 
-def jsonl(tmp_path: Path, events: list[Event | bytes]) -> str:
+def jsonl(tmp_path: Path, events: Sequence[Event | bytes]) -> str:
     file = tmp_path / "facts.jsonl"
     file.write_bytes(b"".join((one if isinstance(one, bytes) else encode(one)) + b"\n" for one in events))
     return str(file)
@@ -137,9 +137,8 @@ def test_an_event_goes_to_its_domains_topic_keyed_by_home_province_in_the_share_
     assert len(found) == 2 * len(PROVINCES)
     for message in found:
         data = event_of(message).data
-        province = data.commune[-2:].encode()
-        assert (message.topic(), message.key()) == (next(t for t, i in indicators.items() if i == data.indicator), province)
-        assert message.partition() == share_of(province)
+        key = data.commune[-2:].encode()
+        assert (indicators[message.topic()], message.key(), message.partition()) == (data.indicator, key, share_of(key))
     assert len({message.partition() for message in found}) > 6
 
 
@@ -183,6 +182,8 @@ def test_what_the_reader_would_dead_letter_is_refused_before_it_is_sent(cluster:
 def test_nothing_is_lost_or_doubled_when_the_broker_restarts_during_a_send(own_cluster: LocalKafka, admission: Admission) -> None:
     def restart() -> None:
         own_cluster.kill()
+        # all that the queue holds, and one for which `send` is waiting
+        wait_until(lambda: publisher.taken - publisher.acknowledged == QUEUE_EVENTS_MAX + 1, 60, "the queue was full")
         own_cluster.start()
 
     run = fresh_name("run")
@@ -191,7 +192,6 @@ def test_nothing_is_lost_or_doubled_when_the_broker_restarts_during_a_send(own_c
         wait_until(lambda: publisher.flush(0.1) == 0, 10, "the first event was acknowledged")
         restarted = pool.submit(restart)
         count = 1
-        # until the broker is back: by then the queue has been full, and `send` has waited
         while not restarted.done():
             publisher.send(stated(run, count))
             count += 1
@@ -218,31 +218,28 @@ def test_what_is_never_acknowledged_is_counted_and_the_first_few_are_told_with_t
 
 
 def test_leaving_the_block_without_a_flush_waits_and_tells_what_was_lost(own_cluster: LocalKafka, admission: Admission) -> None:
-    with (
-        pytest.raises(PublishError, match="1 of 2 events not acknowledged"),
-        Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.5) as publisher,
-    ):
-        publisher.send(stated("run", 0))
-        assert publisher.flush() == 0
-        own_cluster.stop()
-        publisher.send(stated("run", 1))
+    def send() -> None:
+        with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.5) as publisher:
+            publisher.send(stated("run", 0))
+            assert publisher.flush() == 0
+            own_cluster.stop()
+            publisher.send(stated("run", 1))
+
+    with pytest.raises(PublishError, match="1 of 2 events not acknowledged"):
+        send()
 
 
 def test_a_file_is_given_up_after_a_failed_delivery(own_cluster: LocalKafka, admission: Admission, tmp_path: Path) -> None:
-    path = jsonl(tmp_path, [stated("run", number) for number in range(3)] + [b"no event"] + [stated("run", 4)])
-
-    def wait_for_the_failure(_line: str) -> None:
-        wait_until(lambda: publisher.flush(0.1) == 3 and publisher.failed == 3, 20, "the three events before the bad line had failed")
-
+    path = jsonl(tmp_path, [*(stated("run", number) for number in range(3)), b"no event", stated("run", 4)])
     said: list[str] = []
+
+    def report(line: str) -> None:
+        said.append(line)
+        wait_until(lambda: publisher.flush(0.1) == publisher.failed == 3, 20, "the events before the bad line had failed")
+
     with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.0) as publisher:
         own_cluster.stop()
-        sent = send_file(
-            path,
-            publisher,
-            lambda line: (said.append(line), wait_for_the_failure(line))[0] if not said else said.append(line),
-            lambda _: None,
-        )
+        sent = send_file(path, publisher, report, lambda _: None)
     assert sent == Sent(lines=4, acknowledged=0, rejected=1, failed=3, stopped="stopped, since a delivery failed")
     assert said[1].startswith(f"{path}:4: stopped, since a delivery failed, after this line; send the file again")
 
@@ -337,11 +334,9 @@ def test_a_broker_that_does_not_answer_is_named_in_bounded_time_with_the_remedy(
         Publisher(address, admission, now)
 
 
-def test_a_producer_beyond_repair_says_so_and_takes_no_more(cluster: str, admission: Admission) -> None:
-    with (
-        pytest.raises(PublishError, match=r"coverage\.postal\.v1: event run/1: the producer gave up: sequence"),
-        Publisher(cluster, admission, now) as publisher,
-    ):
-        # librdkafka's call, by hand: no healthy broker brings it about
-        publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "sequence", fatal=True))
+def test_a_producer_beyond_repair_says_so(cluster: str, admission: Admission) -> None:
+    publisher = Publisher(cluster, admission, now)
+    # librdkafka's call, by hand: no healthy broker brings it about
+    publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "sequence", fatal=True))
+    with pytest.raises(PublishError, match=r"coverage\.postal\.v1: event run/1: the producer gave up: sequence"), publisher:
         publisher.send(stated("run", 1))

@@ -19,15 +19,16 @@ from feed.api import build_feed
 from feed.snapshot import Reader
 from phusong.assessment import assess
 from phusong.events import Origin
+from phusong.periods import VIETNAM
 from phusong.rows import VERSION_HEADER, CommuneRow, ProvinceRow, State, Verdict, Version, encode
 from phusong.rules import Rules, seeds_digest
-from phusong.settings import Settings
+from phusong.settings import read_settings
 from phusong.topics import COMMUNES, PROVINCES
 
 AS_OF = datetime(2023, 6, 30, tzinfo=UTC)
 PUBLISHED = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 # the scenario clock stands still, on a day of the first list
-SETTINGS = Settings(clock_start=AS_OF, clock_anchor=PUBLISHED, clock_rate=0)
+SETTINGS = read_settings(clock_start=AS_OF, clock_anchor=PUBLISHED, clock_rate=0)
 
 TEXTS = {
     "vintages.csv": "vintage,start,end,title,source\n2020-01-01,2020-01-01,2025-07-01,cũ,x\n2025-07-01,2025-07-01,,mới,x\n",
@@ -77,8 +78,8 @@ def app() -> Litestar:
     for row in COMMUNE_ROWS.values():
         stated = STATED[row.commune] if row.indicator == "postal.staffed_point" and row.vintage == "2020-01-01" else {}
         put(made, msgspec.structs.replace(row, **stated))
-    for row in PROVINCE_ROWS.values():
-        put(made, row)
+    for total in PROVINCE_ROWS.values():
+        put(made, total)
     put(
         made,
         msgspec.structs.replace(
@@ -156,8 +157,8 @@ def test_each_figure_of_a_row_is_exported_as_it_stands(app: Litestar) -> None:
     assert of("coverage_completeness_ratio") == [0]
     assert of("coverage_oldest_observed_timestamp_seconds") == of("coverage_as_of_timestamp_seconds") == [AS_OF.timestamp()]
     assert of("coverage_published_timestamp_seconds") == [PUBLISHED.timestamp()]
-    # never stated, so its first report, on January 2023, was due 20 days after that month
-    assert of("coverage_reporter_due_timestamp_seconds", reporter="buu-dien") == [datetime(2023, 2, 20, tzinfo=UTC).timestamp() - 7 * 3600]
+    # never stated: its first report, on January, was due 20 days after that month
+    assert of("coverage_reporter_due_timestamp_seconds", reporter="buu-dien") == [datetime(2023, 2, 21, tzinfo=VIETNAM).timestamp()]
     assert of("coverage_commune_ratio", commune="00002") == [0]
     named = {"name": "Xã Hai", "district": "Na Hang", "latitude": "", "longitude": ""}
     assert ({"province": "08", "vintage": "2020-01-01", "commune": "00002", **named}, 1) in found["coverage_commune_info"]
