@@ -47,8 +47,9 @@ class DemoError(RuntimeError):
 class Running:
     """The demo while it runs."""
 
-    def __init__(self, url: str, children: dict[str, subprocess.Popen[bytes]], log_dir: Path) -> None:
+    def __init__(self, url: str, bootstrap_servers: str, children: dict[str, subprocess.Popen[bytes]], log_dir: Path) -> None:
         self.url = url
+        self.bootstrap_servers = bootstrap_servers
         self._children = children
         self._log_dir = log_dir
 
@@ -59,6 +60,10 @@ class Running:
     def gaps(self) -> list[Json]:
         """The communes behind each gap."""
         return table.fetch(self.url, "/api/v1/gaps")
+
+    def gaps_of(self, indicator: str) -> list[Json]:
+        """The communes behind the gap of one indicator."""
+        return table.fetch(self.url, f"/api/v1/gaps?indicator={indicator}")
 
     def wait(self) -> None:
         """Until Ctrl-C; raises DemoError when a part ends by itself."""
@@ -98,7 +103,7 @@ def demo(settings: Settings, data_dir: Path | None, report: Report) -> Iterator[
         address = stack.enter_context(_reading_end(data_dir / "address"))
         for name, command in (("worker", ["worker"]), ("feed", ["feed", "--address-file", str(data_dir / "address")])):
             children[name] = stack.enter_context(_child(command, environment, data_dir / f"{name}.log"))
-        running = Running("", children, data_dir)
+        running = Running("", servers, children, data_dir)
         running.url = _await(running, address, sent)
         yield running
 

@@ -106,10 +106,17 @@ def differences(admin: AdminClient) -> list[Difference]:
     partitions = {name: len(one.partitions) for name, one in topics.items() if one.error is None}
     present = [topic for topic in TOPICS if topic.name in partitions]
     described = admin.describe_configs([_resource(topic) for topic in present], request_timeout=CONNECT_SECONDS_MAX) if present else {}
-    configs = {resource.name: future.result() for resource, future in described.items()}
+    configs = {}
+    for resource, future in described.items():
+        try:
+            configs[resource.name] = future.result()
+        except KafkaException as error:
+            # just created: the broker that was asked this time has not heard of it; or just deleted
+            if _code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
     found = []
     for topic in TOPICS:
-        if topic.name not in partitions:
+        if topic.name not in configs:
             found.append(Difference(topic=topic, kind=Kind.MISSING))
             continue
         if partitions[topic.name] != topic.partitions:

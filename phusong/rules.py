@@ -70,6 +70,8 @@ def core_digest(sources: Mapping[str, str]) -> str:
                 continue
             if token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
                 at_start = True
+                if token.type != tokenize.NEWLINE:  # a line moved into a block or out of it means something else
+                    digest.update(b"<" if token.type == tokenize.INDENT else b">")
             elif not (at_start and token.type == tokenize.STRING):
                 at_start = False
                 digest.update(f" {token.string}".encode())

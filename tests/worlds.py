@@ -17,7 +17,8 @@ from phusong.admission import Admission
 from phusong.events import Event, Stated, Statement, Withdrawal, Withdrawn
 from phusong.evidence import Cell, Slots, fold
 from phusong.periods import VIETNAM
-from phusong.rules import Rules, seeds_digest
+from phusong.rules import Rules, core_digest, seeds_digest
+from phusong.settings import core_sources
 
 POSTAL = "postal.staffed_point"
 POINTS = "postal.points_online"
@@ -156,7 +157,7 @@ def seed_texts(
 
 def recorded(texts: Mapping[str, str], number: int = 1) -> dict[str, str]:
     """The seed files with a rules.toml that fits them."""
-    return {**texts, "rules.toml": f'rules = {number}\nseeds = "{seeds_digest(texts)}"\n'}
+    return {**texts, "rules.toml": f'rules = {number}\nseeds = "{seeds_digest(texts)}"\ncore = "{_core()}"\n'}
 
 
 @cache
@@ -229,6 +230,11 @@ def cells_of(rules: Rules, events: Iterable[Event]) -> dict[Cell, Slots]:
         where = route(event)
         fold(cells.setdefault(where.cell, {}), where.slot, event)
     return cells
+
+
+@cache
+def _core() -> str:
+    return core_digest(core_sources())
 
 
 _MAY_BE_EMPTY = frozenset(["end", "due", "operators", "operator", "communes", "district", "province"])

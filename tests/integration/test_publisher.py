@@ -309,7 +309,7 @@ def test_ctrl_c_while_the_broker_is_away_is_obeyed_long_before_the_deliveries_fa
 def test_a_cluster_without_the_topics_or_with_other_shares_is_refused_at_once_with_the_remedy(
     own_kafka: LocalKafka, admission: Admission
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap_servers, "log_level": 0})
     admin.create_topics([NewTopic(POSTAL.name, num_partitions=6, replication_factor=1)])[POSTAL.name].result()
     wait_until(lambda: POSTAL.name in admin.list_topics(timeout=10).topics, 10, "the topic was there")
     with pytest.raises(PublishError) as refused:

@@ -33,7 +33,7 @@ def broker() -> Iterator[str]:
 @pytest.fixture
 def admin(broker: str) -> AdminClient:
     """To a cluster without a topic."""
-    admin = AdminClient({"bootstrap.servers": broker})
+    admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
     names = list(admin.list_topics(timeout=10).topics)
     for future in (admin.delete_topics(names) if names else {}).values():
         future.result()

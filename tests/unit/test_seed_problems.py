@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phusong.rules import Rules, SeedError, seeds_digest
+from phusong.rules import Rules, SeedError, core_digest, seeds_digest
 from tests.worlds import MOBILE, POSTAL, Row, obligation, recorded, reporter, seed_texts, target, vintage
 
 
@@ -120,12 +120,12 @@ def test_changed_rows_without_a_new_number_are_refused_with_the_remedy() -> None
 
 @pytest.mark.parametrize("text", ["", "rules = 0", "rules = 'one'", "seeds = 'abc'", "rules = 1.5"])
 def test_rules_need_a_number(text: str) -> None:
-    with pytest.raises(SeedError, match="rules.toml: needs a line `rules = N`, N from 1"):
+    with pytest.raises(SeedError, match=r"rules\.toml: needs a line `rules = N`, N from 1"):
         Rules.from_texts(seed_texts() | {"rules.toml": text})
 
 
 def test_a_rules_file_that_cannot_be_read_is_told() -> None:
-    with pytest.raises(SeedError, match="rules.toml: .*line 1"):
+    with pytest.raises(SeedError, match=r"rules\.toml: .*line 1"):
         Rules.from_texts(seed_texts() | {"rules.toml": "rules: 1"})
 
 
@@ -136,3 +136,37 @@ def test_the_digest_depends_on_every_table_and_not_on_the_file_that_records_it()
     for name in texts:
         if name.endswith(".csv"):
             assert seeds_digest(texts | {name: texts[name] + "\n"}) != seeds_digest(texts)
+
+
+CORE = """
+def rows(a, b):
+    if a:
+        b()
+    return "b"
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(CORE.replace("(a, b)", "( a,\n  b,)").replace(",)", ")"), id="layout"),
+        pytest.param(CORE.replace("    if", "    # a word about it\n\n    if"), id="comment"),
+        pytest.param('"""What it does."""' + CORE.replace("    if", '    """Of a and b."""\n    if'), id="docstring"),
+    ],
+)
+def test_what_changes_nothing_in_the_core_leaves_its_digest(text: str) -> None:
+    assert core_digest({"rows.py": text}) == core_digest({"rows.py": CORE})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(CORE.replace("if a", "if b"), id="name"),
+        pytest.param(CORE.replace('"b"', '"c"'), id="text"),
+        pytest.param(CORE.replace("    return", "        return"), id="a line moved into a block"),
+        pytest.param(CORE.replace("        b()", "        b()\n        b()"), id="line"),
+    ],
+)
+def test_what_changes_the_core_changes_its_digest(text: str) -> None:
+    assert core_digest({"rows.py": text}) != core_digest({"rows.py": CORE})
+    assert core_digest({"other.py": CORE}) != core_digest({"rows.py": CORE})

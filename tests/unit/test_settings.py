@@ -56,8 +56,8 @@ def test_a_misspelt_key_is_an_error_that_names_the_nearest(monkeypatch: pytest.M
 
 
 def test_a_key_like_no_other_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHUSONG_X", "1")
-    assert refusal() == "PHUSONG_X: no such setting"
+    monkeypatch.setenv("PHUSONG_QQQQQQQQ", "1")
+    assert refusal() == "PHUSONG_QQQQQQQQ: no such setting"
 
 
 def test_keys_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +157,13 @@ def test_seeds_are_read_from_a_directory_with_or_without_a_byte_order_mark(tmp_p
     assert read_rules(tmp_path).number == 3
 
 
+def test_rules_recorded_for_a_core_that_meant_something_else_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    for name, text in seed_texts(number=3).items():
+        (tmp_path / name).write_text(text.replace('core = "', 'core = "0'), "utf-8")
+    with pytest.raises(SettingsError, match="changed since rules 3 were recorded; record the new rules with `phusong config record`"):
+        read_rules(tmp_path)
+
+
 def test_broken_seeds_are_told_with_their_paths(tmp_path: Path) -> None:
     shutil.copytree(SEEDS, tmp_path / "seeds")
     (tmp_path / "seeds" / "reporters.csv").unlink()
@@ -167,7 +174,7 @@ def test_broken_seeds_are_told_with_their_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "empty"])
 def test_a_directory_without_seeds_is_told_with_the_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SettingsError, match="no seed files there; set PHUSONG_SEEDS to the directory that holds units.csv"):
+    with pytest.raises(SettingsError, match=r"no seed files there; set PHUSONG_SEEDS to the directory that holds units\.csv"):
         read_rules(tmp_path / name)
 
 

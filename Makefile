@@ -1,0 +1,54 @@
+# phusong: every command a newcomer needs; `make help` lists them.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+NAME ?= rebuild
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tools demo check test integration e2e faults bench clean
+
+help: ## list these commands
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install everything into .venv (again only when pyproject.toml or constraints.txt changed)
+
+$(STAMP): pyproject.toml constraints.txt ops/setup.sh
+	@bash ops/setup.sh venv $(VENV) >&2
+	@touch $(STAMP)
+
+tools: ## install the real Prometheus for the tests, where this machine lets us
+	@bash ops/setup.sh prometheus >&2
+
+demo: $(STAMP) ## the whole pipeline on a real Kafka: 137 of 138 communes (ARGS="--once --json" prints and stops)
+	@$(BIN)/phusong demo $(ARGS)
+
+check: $(STAMP) ## format, lint, types, import walls, generated files, unit, property and contract tests: about a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m dashboards.build --check
+	$(BIN)/phusong config check
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/unit tests/property tests/contract
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --include='phusong/*' --fail-under=95
+
+test: $(STAMP) tools check integration e2e faults ## everything, with the real Kafka and Prometheus that it starts itself
+
+integration: $(STAMP) ## each part on a real Kafka
+	$(BIN)/pytest tests/integration
+
+e2e: $(STAMP) ## from a sent event to a firing alert, with a real Prometheus
+	$(BIN)/pytest tests/e2e
+
+faults: $(STAMP) ## workers killed and stopped, the broker restarted, a topic created again
+	$(BIN)/pytest tests/faults
+
+bench: $(STAMP) ## measure (NAME=rebuild or live); prints one JSON object
+	@$(BIN)/python -m bench.$(NAME) $(ARGS)
+
+clean: ## remove what these commands made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -1,0 +1,150 @@
+"""The main job, as an operator lives it: the facts, the alert, the missing commune's report, the all-clear."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards.alerts import prometheus_rules
+from ops.demo import Running, demo
+from ops.local_kafka import _free_port
+from phusong.settings import read_settings
+from tests.kafka import wait_until
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.prometheus,
+    pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs the Debian package prometheus"),
+]
+
+RATIO = 'coverage_ratio{province="08",indicator="postal.staffed_point"}'
+ALERTS = 'ALERTS{alertname="CoverageBelowTarget",indicator="postal.staffed_point"}'
+
+
+class Prometheus:
+    """A real Prometheus that scrapes one feed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """The samples of an instant query."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}", timeout=5) as answer:
+            result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+            return result
+
+    def value(self, query: str) -> float | None:
+        """The value of the one sample of an instant query; None where there is none."""
+        samples = self.ask(query)
+        assert len(samples) <= 1, samples
+        return float(samples[0]["value"][1]) if samples else None
+
+
+@contextmanager
+def prometheus(directory: Path, feed_url: str) -> Iterator[Prometheus]:
+    (directory / "rules.yml").write_text(yaml.safe_dump(prometheus_rules(hold_seconds=1, every_seconds=1), allow_unicode=True))
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yml"],
+        "scrape_configs": [{"job_name": "phusong-feed", "static_configs": [{"targets": [feed_url.removeprefix("http://")]}]}],
+    }
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = _free_port()
+    with (directory / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={directory}/prometheus.yml",
+                f"--storage.tsdb.path={directory}/tsdb",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        server = Prometheus(f"http://127.0.0.1:{port}")
+
+        def is_ready() -> bool:
+            assert process.poll() is None, (directory / "prometheus.log").read_text()
+            try:
+                with urllib.request.urlopen(f"{server.url}/-/ready", timeout=1):
+                    return True
+            except OSError:
+                return False
+
+        wait_until(is_ready, 30, "Prometheus is ready")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """The demo's system, on a Kafka and a port of its own."""
+    monkeypatch.delenv("PHUSONG_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setenv("PHUSONG_FEED_PORT", "0")
+    monkeypatch.setenv("PHUSONG_WORKER_METRICS_PORT", "0")
+    with demo(read_settings(), tmp_path / "demo", print) as system:
+        yield system
+
+
+def test_a_missing_commune_fires_the_alert_and_its_report_resolves_it(running: Running, tmp_path: Path) -> None:
+    """Facts → Kafka → Faust → feed → Prometheus: 137/138 and firing; the report of Sơn Phú arrives: 1 and resolved."""
+    (gap,) = running.gaps_of("postal.staffed_point")
+    assert (gap["commune"], gap["name"], gap["origin"]) == ("02275", "Xã Sơn Phú", "assumed")
+    with prometheus(tmp_path, running.url) as server:
+        wait_until(lambda: server.value(RATIO) == pytest.approx(137 / 138), 30, "Prometheus has the ratio 137/138")
+        assert server.value('coverage_verdict{province="08",indicator="postal.staffed_point",verdict="missed"}') == 1
+        wait_until(lambda: server.value(ALERTS + ' and ALERTS{alertstate="firing"}'), 30, "the alert is firing")
+
+        facts = Path("seeds/facts/2023-06.jsonl").read_text().splitlines()
+        (fact,) = [json.loads(line) for line in facts if '"02275"' in line]
+        fact |= {"id": fact["id"] + "/correction", "time": "2023-06-30T18:30:00+07:00"}
+        fact["data"]["covered"] = 1
+        (tmp_path / "correction.jsonl").write_text(json.dumps(fact) + "\n")
+        sent = subprocess.run(
+            [sys.executable, "-m", "ops.cli", "send", str(tmp_path / "correction.jsonl")],
+            env={"PATH": "", "PHUSONG_BOOTSTRAP_SERVERS": running.bootstrap_servers},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "1 acknowledged, 0 rejected" in sent.stdout
+
+        wait_until(lambda: server.value(RATIO) == 1, 15, "Prometheus has the ratio 1")
+        wait_until(lambda: not server.ask(ALERTS), 15, "the alert is resolved")
+    assert running.gaps_of("postal.staffed_point") == []
+
+
+def test_the_demo_prints_its_rows_as_json_on_stdout_alone() -> None:
+    """`phusong demo --once --json`: a JSON array on stdout, everything else on stderr, exit code 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "demo", "--once", "--json"], capture_output=True, text=True, check=True, timeout=120
+    )
+    rows = {row["indicator"]: row for row in json.loads(done.stdout)}
+    row = rows["postal.staffed_point"]
+    assert (row["covered"], row["expected"], row["verdict"], row["origin"]) == (137, 138, "missed", "assumed")
+    assert row["ratio"] == row["low"] == row["high"] == pytest.approx(137 / 138)
+    assert (row["province"], row["vintage"], row["target"], row["completeness"]) == ("08", "2020-01-01", 1.0, 1.0)
+    assert (row["target_scope"], row["target_source"]) == ("national", "NQ 01/NQ-CP 2021")
+    assert "Kafka" in done.stderr
+
+
+def test_the_demo_prints_the_table_with_the_missing_commune() -> None:
+    """`phusong demo --once`: the figures as the report has them, the target with scope and source, the gap with its name and origin."""
+    done = subprocess.run([sys.executable, "-m", "ops.cli", "demo", "--once"], capture_output=True, text=True, check=True, timeout=120)
+    words = " ".join(done.stdout.replace("│", " ").split())
+    for expected in ("137 / 138", "99,3 %", "100 % (quốc gia, NQ", "01/NQ-CP 2021)", "(missed)", "giả định (assumed)", "Xã Sơn Phú (02275)"):
+        assert expected in words, done.stdout
