@@ -22,7 +22,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
-from phusong.rows import CommuneRow, ProvinceRow, Version, decode_commune, decode_province, decode_version
+from phusong.rows import UNREADABLE, CommuneRow, ProvinceRow, Version, decode_commune, decode_province, decode_version
 from phusong.topics import COMMUNES, PROVINCES, SOURCES, log_id
 
 LOG = logging.getLogger(__name__)
@@ -123,9 +123,9 @@ class Snapshot:
     def _take(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, appended: datetime) -> LeftOut | None:
         try:
             version = decode_version(headers)
-        except (ValueError, RecursionError):  # msgspec's own errors, bytes that are no text, brackets without end
+        except UNREADABLE:
             return LeftOut.UNREADABLE
-        if key is None or version is None or version.as_of.tzinfo is None:
+        if key is None or version is None:
             return LeftOut.UNREADABLE
         if version.log != self.log:
             return LeftOut.OTHER_LOG
@@ -146,7 +146,7 @@ class Snapshot:
         if value is not None:
             try:
                 row = decode(value)
-            except (ValueError, RecursionError):
+            except UNREADABLE:
                 return LeftOut.UNREADABLE
             if row.key.encode() != key:
                 return LeftOut.UNREADABLE
@@ -223,15 +223,20 @@ class Reader:
             logger=LOG,
         )
         watch = _Watch(admin, self._servers)
+        wanted: Shown | None = None
         shown: Shown | None = None
         try:
             while not self._stopping.is_set():
-                new = watch.look()
-                if new is not None:
+                answer = watch.look()
+                if answer is not None:
                     self.kafka_seen = time.time()
-                    if new != shown and self._start_over(consumer, new):
-                        shown = new
-                if shown is None:
+                    wanted = answer
+                if wanted is not None and wanted != shown:
+                    if self._start_over(consumer, wanted):
+                        shown = wanted
+                    else:
+                        self._stopping.wait(ASK_AGAIN_SECONDS)
+                elif shown is None:
                     self._stopping.wait(0.02)
                 else:
                     self._take(consumer)

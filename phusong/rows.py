@@ -1,7 +1,7 @@
 """What is published: an assessed commune, a province's ratio, a change of verdict, and the version that each row carries.
 
 Comes in: assessments. Goes out: the values of coverage.communes.v1, coverage.provinces.v1 and coverage.verdicts.v1 and the header that
-tells which of two rows is the later truth. Owns no state. A row of an unreadable version raises `msgspec.MsgspecError`.
+tells which of two rows is the later truth. Owns no state. What cannot be read raises one of `UNREADABLE`.
 A row's value depends on evidence, rules and as_of alone, so that two owners with the same log publish the same bytes.
 """
 
@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from phusong.events import Origin
+from phusong.events import Instant, Origin
 
 VERSION_HEADER = "phusong-version"
 VERDICT_TYPE = "vn.phusong.coverage.verdict.v1"
@@ -53,10 +53,10 @@ class CommuneRow(Struct, frozen=True, kw_only=True):
     ratio: float | None
     low: float | None
     high: float | None
-    observed_at: datetime | None
-    fresh_until: datetime | None
+    observed_at: Instant | None
+    fresh_until: Instant | None
     uncovered: tuple[str, ...] | None
-    reporters: dict[str, datetime]
+    reporters: dict[str, Instant]
     """Obliged reporter -> when its statement goes or went stale (never stated: when its first one was due)."""
     origin: Origin | None
     statements: tuple[str, ...]
@@ -88,13 +88,13 @@ class ProvinceRow(Struct, frozen=True, kw_only=True):
     target_scope: str | None
     target_source: str | None
     target_status: str | None
-    target_due: datetime | None
+    target_due: Instant | None
     units: dict[State, int]
     marks: dict[str, int]
     origin: Origin | None
     origins: dict[Origin, int]
-    oldest_observed_at: datetime | None
-    reporters_due: dict[str, datetime]
+    oldest_observed_at: Instant | None
+    reporters_due: dict[str, Instant]
 
     @property
     def key(self) -> str:
@@ -114,7 +114,7 @@ class Version(Struct, frozen=True, order=True, array_like=True):
     rules: int
     log: str
     offsets: int
-    as_of: datetime
+    as_of: Instant
 
 
 class VerdictChange(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -130,7 +130,7 @@ class VerdictChange(Struct, frozen=True, kw_only=True, rename={"from_": "from"})
     low: float | None
     high: float | None
     target: float | None
-    as_of: datetime
+    as_of: Instant
 
     @property
     def key(self) -> str:
@@ -145,10 +145,13 @@ class VerdictEvent(Struct, frozen=True, kw_only=True):
     id: str
     source: str
     type: str
-    time: datetime
+    time: Instant
     datacontenttype: str
     data: VerdictChange
 
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: not as agreed, not text, nested without end."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode_commune = msgspec.json.Decoder(CommuneRow).decode
@@ -163,22 +166,22 @@ def encode(row: Row | Version | VerdictEvent) -> bytes:
 
 
 def decode_commune(value: bytes) -> CommuneRow:
-    """Raises msgspec.MsgspecError on anything else."""
+    """Raises one of UNREADABLE on anything else."""
     return _decode_commune(value)
 
 
 def decode_province(value: bytes) -> ProvinceRow:
-    """Raises msgspec.MsgspecError on anything else."""
+    """Raises one of UNREADABLE on anything else."""
     return _decode_province(value)
 
 
 def decode_verdict(value: bytes) -> VerdictEvent:
-    """Raises msgspec.MsgspecError on anything else."""
+    """Raises one of UNREADABLE on anything else."""
     return _decode_verdict(value)
 
 
 def decode_version(headers: list[tuple[str, bytes | None]] | None) -> Version | None:
-    """The version in a row's headers; None where there is none. Raises msgspec.MsgspecError where it is unreadable."""
+    """The version in a row's headers; None where there is none. Raises one of UNREADABLE where it cannot be read."""
     for name, raw in headers or ():
         if name == VERSION_HEADER and raw is not None:
             return _decode_version(raw)

@@ -129,11 +129,11 @@ class Publisher:
                 self._producer.produce(topic, value, route.key, headers=_HEADERS)
             except BufferError:
                 # ends by itself: what is not delivered in time fails and makes room
-                self._producer.poll(_SLICE_SECONDS_MAX)
+                self._poll(_SLICE_SECONDS_MAX)
             except KafkaException as error:
                 self._fatal = self._fatal or error.args[0]
             else:
-                self._producer.poll(0)
+                self._poll(0)
                 if self._fatal is None:
                     return
             if self._fatal is not None:
@@ -147,7 +147,7 @@ class Publisher:
         patience_seconds = self.delivery_seconds_max + STOP_SECONDS_MAX if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + patience_seconds
         while len(self._producer) and (left := deadline - time.monotonic()) > 0:
-            self._producer.flush(min(left, _SLICE_SECONDS_MAX))
+            self._poll(min(left, _SLICE_SECONDS_MAX))
         self._taken_at_flush = self._taken
         return self._taken - self.acknowledged
 
@@ -158,6 +158,14 @@ class Publisher:
             f"{self._taken - self.acknowledged} of {self._taken} events not acknowledged ({reasons}); "
             "see that Kafka is well, then send again (what arrives twice counts once)"
         )
+
+    def _poll(self, timeout_seconds: float) -> int:
+        """Let the client call `_on_error` and `_on_delivery`; returns how many calls there were."""
+        try:
+            return int(self._producer.poll(timeout_seconds))
+        except SystemError as error:
+            # the client loses what is raised inside a callback; ours raise nothing, so that it was Ctrl-C
+            raise KeyboardInterrupt from error
 
     def _check_topics(self) -> None:
         """Raise PublishError unless Kafka answers and has the source topics, cut into as many shares as our keys are."""
@@ -180,7 +188,7 @@ class Publisher:
                 # all topics: to ask for one by name would create it on a broker that is set up so
                 return self._producer.list_topics(timeout=min(left, _METADATA_SLICE_SECONDS_MAX))
             except KafkaException as error:
-                while self._producer.poll(0):
+                while self._poll(0):
                     pass
                 if time.monotonic() >= deadline:
                     reason = (self._trouble or error.args[0]).str()

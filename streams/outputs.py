@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 
-import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from phusong import rows
@@ -76,7 +75,7 @@ def _note(outputs: Outputs, message: Message, own_rules: int) -> None:
             outputs.verdicts[key] = rows.decode_verdict(message.value() or b"")
             return
         version = rows.decode_version(message.headers())
-    except msgspec.MsgspecError as error:
+    except rows.UNREADABLE as error:
         log.warning("%s[%d]@%d is left out: %s", message.topic(), message.partition(), message.offset(), error)
         return
     if version is not None and version.rules > own_rules:

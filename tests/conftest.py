@@ -11,7 +11,7 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.kafka"]
+pytest_plugins = ["tests.kafka", "tests.workers"]
 
 NEVER_SKIPPED_IN_CI = ("kafka", "prometheus")
 

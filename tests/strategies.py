@@ -41,7 +41,7 @@ def moments(first: str = "2023-01-01", last: str = "2025-06-01") -> SearchStrate
     days = st.sampled_from([timedelta(0), timedelta(days=20), timedelta(days=15), timedelta(days=55)])
     edges = st.builds(
         lambda month, after, before: month + after - before,
-        st.sampled_from([month for month in months if start <= month < end]),
+        st.sampled_from([month for month in months if start < month < end]),
         days,
         st.sampled_from([timedelta(0), timedelta(microseconds=1)]),
     )

@@ -146,5 +146,13 @@ def test_the_demo_prints_the_table_with_the_missing_commune() -> None:
     """`phusong demo --once`: the figures as the report has them, the target with scope and source, the gap with its name and origin."""
     done = subprocess.run([sys.executable, "-m", "ops.cli", "demo", "--once"], capture_output=True, text=True, check=True, timeout=120)
     words = " ".join(done.stdout.replace("│", " ").split())
-    for expected in ("137 / 138", "99,3 %", "100 % (quốc gia, NQ", "01/NQ-CP 2021)", "(missed)", "giả định (assumed)", "Xã Sơn Phú (02275)"):
+    for expected in (
+        "137 / 138",
+        "99,3 %",
+        "100 % (quốc gia, NQ",
+        "01/NQ-CP 2021)",
+        "(missed)",
+        "giả định (assumed)",
+        "Xã Sơn Phú (02275)",
+    ):
         assert expected in words, done.stdout

@@ -161,6 +161,8 @@ def test_it_is_ready_on_empty_topics_and_behind_the_marker_of_a_transaction(clus
         wait_until(is_ready(reader), 15, "ready on empty topics")
     cluster.publish((covering(137), cluster.version(1)), transaction="feed-test")
     with cluster.reader() as reader:
+        wait_until(lambda: shown(reader) == [137], 15, "the marker is written, a moment after the commit was answered")
+    with cluster.reader() as reader:
         wait_until(is_ready(reader), 15, "ready though the last offset holds no record")
         assert shown(reader) == [137]
 

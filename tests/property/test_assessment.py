@@ -24,6 +24,7 @@ def rows_of(many: list[Event], as_of: datetime, *, steady: bool = False) -> dict
     return {**communes, **provinces}
 
 
+@settings(max_examples=60)
 @given(_many, moments())
 def test_low_ratio_and_high_are_in_order_within_0_and_1_or_all_undefined(many: list[Event], as_of: datetime) -> None:
     for row in rows_of(many, as_of).values():
@@ -34,6 +35,7 @@ def test_low_ratio_and_high_are_in_order_within_0_and_1_or_all_undefined(many: l
             assert 0 <= row.low <= row.ratio <= row.high <= 1
 
 
+@settings(max_examples=60)
 @given(_many, moments())
 def test_a_province_is_the_sum_of_its_communes(many: list[Event], as_of: datetime) -> None:
     rows = rows_of(many, as_of).values()
@@ -52,7 +54,7 @@ def test_a_province_is_the_sum_of_its_communes(many: list[Event], as_of: datetim
             assert row.completeness is None or 0 <= row.completeness <= 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(_many, moments(), moments())
 def test_time_alone_never_adds_coverage_and_never_betters_a_verdict(many: list[Event], one: datetime, other: datetime) -> None:
     """Under rows that neither begin nor end: silence is no evidence."""
@@ -71,6 +73,7 @@ def test_time_alone_never_adds_coverage_and_never_betters_a_verdict(many: list[E
             assert (was.state, after.state) == (State.FRESH, State.STALE)
 
 
+@settings(max_examples=60)
 @given(_many, events(), moments())
 def test_a_first_report_from_an_unknown_commune_never_widens_the_interval(many: list[Event], first: Event, as_of: datetime) -> None:
     about = f"2020-01-01/{first.data.commune}/{first.data.indicator}"
@@ -85,6 +88,7 @@ def test_a_first_report_from_an_unknown_commune_never_widens_the_interval(many: 
             assert now.high - now.low <= was.high - was.low + 1e-12
 
 
+@settings(max_examples=60)
 @given(_many, moments(), st.randoms(use_true_random=False))
 def test_the_answer_depends_on_the_set_of_events_alone(many: list[Event], as_of: datetime, random: object) -> None:
     shuffled = [*many, *many[:3]]

@@ -26,6 +26,7 @@ def folded(many: Iterable[Routed]) -> tuple[Evidence, Counter[Outcome]]:
     return evidence, outcomes
 
 
+@settings(max_examples=60)
 @given(_many, st.data())
 def test_any_order_and_any_duplication_give_the_same_evidence(many: list[Routed], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(many), max_size=6)) if many else []
@@ -33,12 +34,14 @@ def test_any_order_and_any_duplication_give_the_same_evidence(many: list[Routed]
     assert folded(shuffled)[0] == folded(many)[0]
 
 
+@settings(max_examples=60)
 @given(_many, st.data())
 def test_admitted_duplicate_and_superseded_are_what_was_received_in_any_order(many: list[Routed], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(many))
     assert folded(shuffled)[1].total() == len(many)
 
 
+@settings(max_examples=50)
 @given(_many)
 def test_an_event_that_changed_nothing_is_not_admitted_and_one_that_did_is(many: list[Routed]) -> None:
     evidence: Evidence = {}
@@ -49,6 +52,7 @@ def test_an_event_that_changed_nothing_is_not_admitted_and_one_that_did_is(many:
         assert (outcome is Outcome.ADMITTED) == (slots != before)
 
 
+@settings(max_examples=50)
 @given(_many)
 def test_what_comes_again_at_once_is_not_admitted_again(many: list[Routed]) -> None:
     evidence: Evidence = {}
@@ -61,6 +65,7 @@ def test_what_comes_again_at_once_is_not_admitted_again(many: list[Routed]) -> N
             assert again in (Outcome.DUPLICATE, Outcome.SUPERSEDED)
 
 
+@settings(max_examples=60)
 @given(_many, st.data())
 def test_parts_folded_apart_and_merged_are_the_whole(many: list[Routed], data: st.DataObject) -> None:
     """An event may stand in several parts: they need not be disjoint."""
