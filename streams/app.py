@@ -12,7 +12,9 @@ Owns nothing itself. Only this module and ownership.py know Faust.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -37,11 +39,13 @@ _LAST_FLUSH_SECONDS = 3.0
 
 def build_app(settings: Settings, rules: Rules) -> faust.App:
     """The Faust app with its one service. Nothing is connected before the app is started."""
+    scratch = tempfile.mkdtemp(prefix="phusong-worker-")  # Faust wants a directory, with no tables nothing of worth comes into it
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     app = faust.App(
         "phusong",
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
         store="memory://",
-        datadir=tempfile.mkdtemp(prefix="phusong-worker-"),
+        datadir=scratch,
         topic_allow_declare=False,
         topic_disable_leader=True,
         broker_session_timeout=settings.session_seconds,

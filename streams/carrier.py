@@ -172,8 +172,7 @@ class Carrier:
                 self._metrics.rejected(domain, reject.reason)
                 # what lies below was acknowledged by an owner before, under the same rules
                 if reject.message.offset() >= one.committed[topic]:
-                    await self._delivery.room()
-                    dead_letters.send(self._delivery, reject, self._rules.number)
+                    await dead_letters.send(self._delivery, reject, self._rules.number)
                     self._metrics.dead_lettered(reject.reason)
             one.done[topic] = run[-1].offset() + 1
 

@@ -13,8 +13,8 @@ from streams.share import Reject
 PREFIX = "phusong-"
 
 
-def send(delivery: Delivery, reject: Reject, rules: int) -> int:
-    """Queue the rejected record for the dead letters; the number is for `Delivery.acknowledged`."""
+async def send(delivery: Delivery, reject: Reject, rules: int) -> None:
+    """Queue the rejected record for the dead letters, waiting for room where there are many or large ones."""
     message = reject.message
     why = {
         "reason": reject.reason.value,
@@ -26,4 +26,10 @@ def send(delivery: Delivery, reject: Reject, rules: int) -> int:
         "rules": str(rules),
     }
     headers = [*(message.headers() or ()), *((PREFIX + name, text.encode(errors="replace")) for name, text in why.items())]
-    return delivery.send(DEAD_LETTERS.name, message.partition(), message.key(), message.value(), headers)
+    await delivery.room()
+    try:
+        delivery.send(DEAD_LETTERS.name, message.partition(), message.key(), message.value(), headers)
+    except BufferError:
+        # a few thousand records of a mebibyte fill the client's queue before `room` counts them
+        await delivery.settle(delivery.sent)
+        delivery.send(DEAD_LETTERS.name, message.partition(), message.key(), message.value(), headers)

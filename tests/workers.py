@@ -442,6 +442,11 @@ class Stage:
         """Every row and tombstone ever published, of communes and of provinces."""
         return self.topics.read(COMMUNES.name) + self.topics.read(PROVINCES.name)
 
+    def current_rows(self) -> list[Record]:
+        """Those of the log that the broker shows now: readers leave the others out."""
+        log = self.log_id()
+        return [record for record in self.rows() if record.version.log == log]
+
     def verdicts(self) -> list[Record]:
         """Every verdict change."""
         return self.topics.read(VERDICTS.name)
@@ -484,7 +489,7 @@ class Stage:
         expected = {key: rows.encode(row) for key, row in self.log().rows(as_of).items()}
 
         def wrong() -> dict[str, str]:
-            shown = {key: record.value for key, record in by_version(self.rows()).items() if record.value is not None}
+            shown = {key: record.value for key, record in by_version(self.current_rows()).items() if record.value is not None}
             return {
                 key: "wrong" if key in shown and key in expected else "missing" if key in expected else "too many"
                 for key in expected.keys() | shown.keys()

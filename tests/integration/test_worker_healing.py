@@ -39,18 +39,21 @@ def test_every_row_is_published_again_at_its_interval_so_that_the_last_write_is_
 def test_province_rows_alone_are_published_again_at_every_heartbeat(stage: Stage) -> None:
     stage.start_ready(heartbeat_seconds=0.3, republish_seconds=3600)
     stage.wait_for_rows()
-    stage.commit_wait()
     provinces = stage.topics.read(PROVINCES.name)
     communes = len(stage.topics.read(COMMUNES.name))
     seen = Counter(r.name for r in provinces)
-    wait_until(lambda: all(n >= seen[key] + 3 for key, n in Counter(r.name for r in stage.topics.read(PROVINCES.name)).items()), 10, "heartbeats")
+    wait_until(
+        lambda: all(n >= seen[key] + 3 for key, n in Counter(r.name for r in stage.topics.read(PROVINCES.name)).items()), 10, "heartbeats"
+    )
     assert len(stage.topics.read(COMMUNES.name)) == communes
 
 
 def test_keys_that_newer_rules_no_longer_know_get_a_tombstone_and_no_other_key_ever_does(stage: Stage) -> None:
     stage.send(many(100))
     first, second = stage.start(), stage.start()
-    wait_until(lambda: first.metric("phusong_shares", state="ready") == second.metric("phusong_shares", state="ready") == 6, 40, "both own six")
+    wait_until(
+        lambda: first.metric("phusong_shares", state="ready") == second.metric("phusong_shares", state="ready") == 6, 40, "both own six"
+    )
     stage.wait_for_rows()
     assert first.end() == 0
     second.wait_until_ready()

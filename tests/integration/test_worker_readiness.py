@@ -58,7 +58,10 @@ def test_every_registered_commune_has_a_row_from_the_first_minute_without_any_ev
     stage.wait_for_rows()
     communes = [r.row for r in stage.rows() if isinstance(r.row, CommuneRow)]
     assert {row.key for row in communes} == {
-        f"2020-01-01/{code}/{indicator['indicator']}" for codes in worlds.COMMUNES.values() for code in codes for indicator in worlds.INDICATORS
+        f"2020-01-01/{code}/{indicator['indicator']}"
+        for codes in worlds.COMMUNES.values()
+        for code in codes
+        for indicator in worlds.INDICATORS
     }
     assert {row.state for row in communes} == {"unknown"}
     whole = {province: len(codes) for province, codes in worlds.COMMUNES.items()}
