@@ -172,7 +172,8 @@ def events(count: int, *, start: datetime = START, step: timedelta = timedelta(s
         observed_at = start + number * step - (timedelta(days=90) if late else timedelta())
         source, operator = pick(SPEAKERS[domain])
         expected = 6 + number % 9
-        gap = number % 4 if draw() < 0.5 else 0
+        names = number % 5 == 0
+        gap = 1 + number % 3 if names or draw() < 0.3 else 0
         data: dict[str, object] = {
             "commune": commune,
             "indicator": name,
@@ -186,7 +187,7 @@ def events(count: int, *, start: datetime = START, step: timedelta = timedelta(s
             data["operator"] = operator
         if number % 4 == 0:
             data["vintage"] = VINTAGE
-        if number % 5 == 0:
+        if names:
             data["uncovered"] = chance.sample(_VILLAGES, gap)
         event_id = f"{source}/{observed_at:%Y-%m}/{commune}/{name}/{number}"
         event = {

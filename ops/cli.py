@@ -38,6 +38,7 @@ app = App(
         "Exit codes: 0 done, 1 found a difference or rejected input, 2 wrong use, 3 broker, set-up or I/O trouble."
     ),
     version_flags=["--version"],
+    default_parameter=Parameter(negative=""),
 )
 topics_app = App(name="topics", help="The topics on the broker, beside the table in phusong/topics.py.")
 config_app = App(name="config", help="What is set by PHUSONG_* and by the rows in seeds/.")
@@ -56,7 +57,7 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 @app.command
-def demo(*, once: bool = False, as_json: Annotated[bool, Parameter("--json", negative="")] = False, data_dir: Path | None = None) -> int:
+def demo(*, once: bool = False, as_json: Annotated[bool, Parameter("--json")] = False, data_dir: Path | None = None) -> int:
     """Chạy thử toàn bộ hệ thống với số liệu giữa năm 2023. The whole pipeline on this machine, with the facts of mid-2023.
 
     Starts a real Kafka (or uses PHUSONG_BOOTSTRAP_SERVERS), a worker and the feed; runs until Ctrl-C.
@@ -88,7 +89,7 @@ def demo(*, once: bool = False, as_json: Annotated[bool, Parameter("--json", neg
 
 
 @app.command
-def status(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False, url: str | None = None) -> int:
+def status(*, as_json: Annotated[bool, Parameter("--json")] = False, url: str | None = None) -> int:
     """Bảng tỷ lệ của tỉnh, từ hệ thống đang chạy. The province table of a running system.
 
     Examples: `phusong status`; `phusong status --json --url http://127.0.0.1:8600`.

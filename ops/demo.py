@@ -28,7 +28,7 @@ from ops.local_kafka import LocalKafka
 from ops.table import Json
 from phusong.admission import Admission
 from phusong.settings import PREFIX, Settings, SettingsError, read_rules, read_settings
-from producers.files import send_file
+from producers.files import INTERRUPTED, send_file
 from producers.publisher import Publisher
 
 Report = Callable[[str], None]
@@ -133,6 +133,8 @@ def _send(settings: Settings, facts: list[Path], report: Report) -> int:
     with Publisher(settings.bootstrap_servers, admission, lambda: datetime.now(UTC)) as publisher:
         for file in facts:
             sent = send_file(str(file), publisher, report, lambda _: None)
+            if sent.stopped == INTERRUPTED:
+                raise KeyboardInterrupt
             if sent.rejected or sent.failed:
                 raise DemoError(f"{file}: {sent.rejected} lines rejected, {sent.failed} not acknowledged")
             acknowledged += sent.acknowledged

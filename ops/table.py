@@ -70,7 +70,7 @@ def show(console: Console, provinces: Sequence[Json], gaps: Sequence[Json]) -> N
             title_justify="left",
         )
         for heading in ("Nội dung", "Đạt", "Tỷ lệ", "Khoảng", "Đủ báo cáo", "Chỉ tiêu", "Kết luận", "Nguồn gốc"):
-            table.add_column(heading, justify="right" if heading in ("Đạt", "Tỷ lệ", "Khoảng", "Đủ báo cáo") else "left")
+            table.add_column(heading, justify="right" if heading in ("Đạt", "Tỷ lệ", "Khoảng", "Đủ báo cáo") else "left", overflow="fold")
         for row in rows:
             table.add_row(
                 f"{escape(row['indicator_name'])}\n[dim]{row['indicator']}[/dim]",

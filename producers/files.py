@@ -19,6 +19,8 @@ from phusong.topics import MAX_VALUE_BYTES
 from producers.publisher import STOP_SECONDS_MAX, Publisher
 
 STANDARD_INPUT = "-"
+INTERRUPTED = "interrupted"
+"""Why a file was not read to its end when Ctrl-C stopped it."""
 _BOM = b"\xef\xbb\xbf"
 _LINE_BYTES_MAX = MAX_VALUE_BYTES + 16  # what may stand around an event: byte order mark, indentation, end of the line
 _PROGRESS_BYTES = 64 * 1024  # not at every line: drawing costs more than reading
@@ -86,7 +88,7 @@ def send_file(path: str, publisher: Publisher, report: Callable[[str], None], pr
             progress(bytes_read)
             publisher.flush()
     except KeyboardInterrupt:
-        stopped = "interrupted"
+        stopped = INTERRUPTED
     if stopped:
         report(f"{path}:{number}: {stopped}, after this line; send the file again for the rest (what arrives twice counts once)")
         publisher.flush(STOP_SECONDS_MAX)

@@ -153,6 +153,8 @@ class Carrier:
         wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
         if not wanted:
             return {}
+        # it keeps the leaders it knew for a quarter of an hour, and the broker refuses the epoch of the one before its restart
+        await asyncio.to_thread(self._admin.list_topics, timeout=_ADMIN_TIMEOUT_SECONDS)
         found = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ADMIN_TIMEOUT_SECONDS)
         return {(tp.topic, tp.partition): (await asyncio.wrap_future(future)).offset for tp, future in found.items()}
 

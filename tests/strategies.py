@@ -22,8 +22,18 @@ from tests.worlds import COMMUNES, MOBILE, POINTS, POSTAL, SPEAKER, instant
 Routed = tuple[Event, Route]
 
 OFFSETS = (UTC, timezone(timedelta(hours=7)), timezone(timedelta(hours=-5, minutes=-30)))
-SPEAKERS = (("post-office", None), ("department", "post-office"), ("operator-a", None), ("operator-b", None), ("department", "operator-b"))
-"""Sources of the default world, with whom they speak for: each pair may also state what no obligation asks of it."""
+SPEAKERS = (
+    ("post-office", None),
+    ("department", "post-office"),
+    ("inspector", "post-office"),
+    ("operator-a", None),
+    ("operator-b", None),
+    ("department", "operator-b"),
+    ("department", None),
+    ("inspector", "department"),
+)
+"""Sources of the default world, with whom they speak for; any of them may state what no obligation asks of it (the inspector only that)."""
+INDICATORS = (POSTAL, MOBILE, POINTS, SPEAKER)
 PLACES = ("Bản Bung", "thôn Bản Bung", "Nà Tạng", "Tát Kẻ")
 
 _DAYS = st.integers(min_value=0, max_value=12).map(lambda n: instant("2023-03-31") + timedelta(days=30 * n))
@@ -50,14 +60,14 @@ def moments(first: str = "2023-01-01", last: str = "2025-06-01") -> SearchStrate
 
 
 @st.composite
-def events(draw: st.DrawFn, communes: Sequence[str] = COMMUNES["08"]) -> Event:
+def events(draw: st.DrawFn, communes: Sequence[str] = COMMUNES["08"], indicators: Sequence[str] = INDICATORS) -> Event:
     """An event that the default world admits: all methods, origins and speakers, partial and temporary ones, withdrawals."""
     source, operator = draw(st.sampled_from(SPEAKERS))
     method = draw(st.sampled_from([Method.DECLARED, Method.DECLARED, *Method]))
     observed_at = draw(same_instant_elsewhere(_DAYS))
     slot: dict[str, Any] = {
         "commune": draw(st.sampled_from(communes)),
-        "indicator": draw(st.sampled_from([POSTAL, MOBILE, POINTS, SPEAKER])),
+        "indicator": draw(st.sampled_from(indicators)),
         "observed_at": observed_at,
         "method": method,
         "origin": draw(st.sampled_from(Origin)),
@@ -82,10 +92,10 @@ def events(draw: st.DrawFn, communes: Sequence[str] = COMMUNES["08"]) -> Event:
     return Stated(**envelope, data=Statement(**slot, covered=covered, expected=expected, uncovered=uncovered))
 
 
-def routed(rules: Rules, communes: Sequence[str] = COMMUNES["08"]) -> SearchStrategy[Routed]:
+def routed(rules: Rules, communes: Sequence[str] = COMMUNES["08"], indicators: Sequence[str] = INDICATORS) -> SearchStrategy[Routed]:
     """Events with where they belong."""
     route = Admission(rules).route
-    return events(communes).map(lambda event: (event, route(event)))
+    return events(communes, indicators).map(lambda event: (event, route(event)))
 
 
 _text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).map(lambda text: unicodedata.normalize("NFC", text))

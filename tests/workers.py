@@ -200,13 +200,21 @@ class Topics:
         return max(offset, self._starts[tp])
 
     def _offsets(self, topics: Sequence[str], spec: OffsetSpec, *, committed: bool = False) -> dict[tuple[str, int], int]:
-        shown = self._admin.list_topics(timeout=10).topics
-        wanted = {TopicPartition(topic, number): spec for topic in topics for number in shown[topic].partitions}
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        return {
-            (tp.topic, tp.partition): future.result(10).offset
-            for tp, future in self._admin.list_offsets(wanted, isolation_level=level).items()
-        }
+
+        def found() -> dict[tuple[str, int], int] | None:
+            shown = self._admin.list_topics(timeout=10).topics
+            wanted = {TopicPartition(topic, number): spec for topic in topics for number in shown[topic].partitions}
+            try:
+                answers = self._admin.list_offsets(wanted, isolation_level=level)
+                return {(tp.topic, tp.partition): future.result(10).offset for tp, future in answers.items()}
+            except KafkaException as error:
+                # just created, or the broker just back: shown already, led by nobody yet
+                if not error.args[0].retriable():
+                    raise
+                return None
+
+        return wait_until(found, 20, "the broker tells the offsets") or {}
 
 
 class Worker:
@@ -283,7 +291,7 @@ class Worker:
         found = re.search(r"worker metrics on (http://\S+)", self.log)
         if found is None:
             return []
-        with urllib.request.urlopen(found[1], timeout=10) as answer:  # noqa: S310 - the worker's own address
+        with urllib.request.urlopen(found[1], timeout=10) as answer:
             text = answer.read().decode()
         return [(s.name, s.labels, s.value) for family in text_string_to_metric_families(text) for s in family.samples]
 
@@ -499,14 +507,14 @@ class Stage:
         wait_until(lambda: not wrong(), timeout_seconds, "every row is the core's answer over the log")
 
     def wait_for_progress(self, timeout_seconds: float = 20) -> None:
-        """Until everything is committed: each record is acknowledged."""
+        """Until everything is committed under these rules: each record is acknowledged."""
         ends: dict[tuple[str, int], int] = {}
         for record in self.log().records:
             ends[record.topic, record.partition] = record.offset + 1  # a marker at the end is no record, and never applied
 
         def reached() -> bool:
             progress = self.progress()
-            return all(progress.get(tp, (0, ""))[0] >= end for tp, end in ends.items())
+            return all(progress.get(tp, (0, ""))[0] >= end and progress[tp][1] == f"rules={self.rules.number}" for tp, end in ends.items())
 
         wait_until(reached, timeout_seconds, "progress has reached the ends")
 

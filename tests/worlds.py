@@ -101,6 +101,7 @@ REPORTERS = (
     reporter("operator-a"),
     reporter("operator-b"),
     reporter("department", "operator-b post-office"),
+    reporter("inspector", "operator-a post-office department"),
 )
 STEADY_OBLIGATIONS = (
     *(obligation("post-office", POSTAL, province) for province in COMMUNES),

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from phusong import rows
-from phusong.rows import VERSION_HEADER, CommuneRow, ProvinceRow
+from phusong.rows import VERSION_HEADER, CommuneRow
 from phusong.topics import COMMUNES, PROVINCES
 from tests import worlds
 from tests.kafka import wait_until

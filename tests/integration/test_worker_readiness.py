@@ -8,8 +8,8 @@ from phusong.events import encode
 from phusong.rows import CommuneRow, ProvinceRow
 from phusong.topics import POSTAL, TELECOM, share_of
 from tests import worlds
-from tests.worlds import stated
 from tests.workers import AS_OF, Stage, many
+from tests.worlds import stated
 
 pytestmark = pytest.mark.kafka
 

@@ -118,6 +118,10 @@ def test_a_named_vintage_must_have_been_in_force_when_it_was_observed() -> None:
 )
 def test_without_a_vintage_the_one_in_force_at_the_observation_counts(observed_at: str, expected: str) -> None:
     assert Admission(TWO_VINTAGES).route(stated(observed_at=observed_at)).cell[0] == expected
+    used = Admission(TWO_VINTAGES)
+    for before in ("2023-06-30", "2023-07-02"):
+        used.route(stated(observed_at=before))
+        assert used.route(stated(observed_at=observed_at)).cell[0] == expected
 
 
 def test_an_unknown_indicator_is_rejected_with_the_remedy() -> None:

@@ -203,7 +203,10 @@ def test_completeness_without_any_obligation_is_zero() -> None:
 
 
 def test_who_speaks_for_two_operators_has_reported_when_it_spoke_for_both() -> None:
-    speaker = rules(obligations=tuple(obligation("department", MOBILE, operator=operator) for operator in ("operator-a", "operator-b")))
+    """Also before the deadline of the first period: what was not said is not fresh."""
+    speaker = rules(
+        obligations=tuple(obligation("department", MOBILE, operator=one, start="2023-06-01") for one in ("operator-a", "operator-b"))
+    )
     for_a = stated("A", MOBILE, source="department", operator="operator-a")
     for_b = stated("A", MOBILE, source="department", operator="operator-b", observed_at="2023-05-31")
     assert province_row(for_a, rules=speaker, about=MOBILE).completeness == 0
@@ -232,6 +235,12 @@ def test_a_reporter_who_never_reported_was_due_after_the_first_period_of_its_obl
     assert commune_row().reporters == {"post-office": instant("2023-02-21")}
     assert province_row(stated("A")).reporters_due == {"post-office": instant("2023-02-21")}
     assert province_row(*(stated(code) for code in "ABC")).reporters_due == {"post-office": STALE_AT}
+
+
+def test_who_has_not_reported_yet_is_not_complete_although_nothing_is_overdue() -> None:
+    row = province_row(as_of=instant("2023-01-10"))
+    assert row.reporters_due["post-office"] > instant("2023-01-10")
+    assert row.completeness == 0
 
 
 @pytest.mark.parametrize(

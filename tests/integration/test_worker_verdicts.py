@@ -1,0 +1,75 @@
+"""The history of verdicts: complete before a row shows it, a chain, and nothing in it twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from phusong import rows
+from phusong.rows import ProvinceRow, Verdict
+from phusong.topics import PROVINCES
+from tests import worlds
+from tests.kafka import wait_until
+from tests.workers import AS_OF, Stage, by_version, chain_problems
+from tests.worlds import COMMUNES, stated
+
+pytestmark = pytest.mark.kafka
+
+KEY = f"2020-01-01/08/{worlds.POSTAL}"
+
+
+def _told(stage: Stage, key: str = KEY) -> list[Verdict]:
+    return [r.verdict.data.to for r in stage.verdicts() if r.name == key]
+
+
+def test_a_change_adds_one_entry_before_its_row_and_a_restart_adds_none(stage: Stage) -> None:
+    worker = stage.start_ready()
+    stage.wait_for_rows()
+    every = {r.name for r in stage.topics.read(PROVINCES.name)}
+    assert sorted(r.name for r in stage.verdicts()) == sorted(every), "each province row has its first entry"
+    assert _told(stage) == [Verdict.UNCERTAIN]
+
+    stage.send([stated(commune, event_id="1") for commune in COMMUNES["08"]])
+    wait_until(lambda: len(_told(stage)) == 2, 20, "the province meets its target")
+    stage.wait_for_rows()
+    worker.kill()
+    stage.wait_until_left()
+    worker = stage.start_ready()
+    stage.wait_for_rows()
+    stage.send([stated("02275", covered=0, event_id="2", time="2023-07-06T09:00:00+07:00")])
+    wait_until(lambda: len(_told(stage)) == 3, 20, "the province misses its target")
+    stage.wait_for_rows()
+    assert worker.end() == 0
+    stage.start_ready()
+    stage.wait_for_rows()
+
+    assert _told(stage) == [Verdict.UNCERTAIN, Verdict.MET, Verdict.MISSED]
+    assert len(stage.verdicts()) == len(every) + 2, "no other province's verdict changed"
+    assert chain_problems(stage.verdicts(), by_version(stage.rows())) == []
+    _assert_ids_follow_from_the_chain(stage)
+    _assert_every_verdict_stood_there_before_its_row(stage)
+
+
+def _assert_ids_follow_from_the_chain(stage: Stage) -> None:
+    """A repeat after a crash must have the same id: it is a function of key, previous id and verdict."""
+    previous = None
+    row = next(r.row for r in stage.rows() if r.name == KEY)
+    assert isinstance(row, ProvinceRow)
+    for record in (r for r in stage.verdicts() if r.name == KEY):
+        like = next(
+            r.row for r in stage.rows() if isinstance(r.row, ProvinceRow) and r.name == KEY and r.row.verdict is record.verdict.data.to
+        )
+        assert isinstance(like, ProvinceRow)
+        assert record.verdict == rows.verdict_event(like, previous, AS_OF)
+        previous = record.verdict
+
+
+def _assert_every_verdict_stood_there_before_its_row(stage: Stage) -> None:
+    appended = {(r.name, r.verdict.data.to): r.timestamp_ms for r in stage.verdicts()}
+    shown: dict[tuple[str, Verdict], int] = {}
+    for record in stage.topics.read(PROVINCES.name):
+        row = record.row
+        assert isinstance(row, ProvinceRow)
+        shown.setdefault((record.name, row.verdict), record.timestamp_ms)
+    assert shown.keys() == appended.keys()
+    # the broker writes both times; a row is sent when its verdict is acknowledged, which takes longer than a millisecond
+    assert [key for key, moment in shown.items() if not appended[key] < moment] == []
