@@ -1,18 +1,17 @@
 """How long it takes from an event to the row that shows it, at a steady rate: `make -s bench NAME=live`.
 
-Comes in: nothing but the sizes (`--rate`, `--seconds`). Goes out: one JSON object on stdout, progress on stderr. Owns a broker in a temporary
-directory and a real worker beside it. An event that no row shows, a worker that ends, and a producer that cannot keep the rate end the bench.
+Comes in: nothing but the sizes (`--rate`, `--seconds`). Goes out: one JSON object on stdout, progress on stderr. Owns a broker in a
+temporary directory and a real worker beside it. An event that no row shows, a worker that ends, or a producer that cannot keep the rate end
+the bench: then there is no figure.
 
-An event counts as published when coverage.communes.v1 holds a row of its commune and indicator that was decided by it or by a later one: ten
-times a second the owner publishes what is true by then, so of two events within 100 ms only the later one is named. The events of this bench
-are such that each decides its row. Its time runs from the call of produce() to the moment at which a consumer is handed the row.
+An event counts as published when coverage.communes.v1 holds a row of its commune and indicator that was decided by it or by a later one:
+ten times a second the owner publishes what is true by then, so of two events within 100 ms only the later one is named. The events of this
+bench are such that each decides its row. Its time runs from the call of produce() to the moment at which a consumer is handed the row.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import signal
 import subprocess
 import sys
 import threading
@@ -26,7 +25,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from bench.world import PROVINCE, SHARE, BenchError, Made, child_environment, cluster, events, producer, say
+from bench.world import PROVINCE, SHARE, BenchError, Made, child_environment, cluster, end_of, events, producer, say, tell
 from phusong.rows import decode_commune
 from phusong.settings import Settings
 from phusong.topics import COMMUNES, SOURCES
@@ -89,7 +88,7 @@ def _worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         worker = subprocess.Popen(
             [sys.executable, "-m", "ops.cli", "worker"],
-            env=child_environment(settings),
+            env={**child_environment(settings), "TMPDIR": str(log.parent)},  # what a killed worker leaves behind goes with the rest
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -139,16 +138,14 @@ def bench(rate: int, seconds: int) -> dict[str, Any]:
             with _worker(settings, log) as worker:
                 say("starting the worker")
                 if not arrivals.first_row.wait(_READY_SECONDS_MAX):
-                    raise BenchError("\n".join(["the worker publishes nothing", *log.read_text(errors="replace").splitlines()[-15:]]))
+                    raise BenchError(f"the worker publishes nothing; the end of its log:\n{end_of(log)}")
                 say(f"sending {rate:,} events/s for {WARM_UP_SECONDS} + {seconds} s")
                 sent_at = _send(settings, made, rate)
                 deadline = time.perf_counter() + _LAST_ROW_SECONDS_MAX
                 while arrivals.left and time.perf_counter() < deadline and worker.poll() is None:
                     time.sleep(0.05)
                 if arrivals.left:
-                    raise BenchError(
-                        "\n".join([f"{arrivals.left} events came into no row", *log.read_text(errors="replace").splitlines()[-15:]])
-                    )
+                    raise BenchError(f"{arrivals.left} events came into no row; the end of the worker's log:\n{end_of(log)}")
         finally:
             arrivals.close()
     waited_ms = sorted(1000 * (seen - sent) for seen, sent in zip(arrivals.seen_at[warm_up:], sent_at[warm_up:], strict=True))
@@ -165,21 +162,12 @@ def bench(rate: int, seconds: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Exit codes as everywhere: 0 done, 2 wrong use, 3 no figure."""
+    """Returns the exit code, see `world.tell`."""
     options = argparse.ArgumentParser(prog="python -m bench.live", description="How long it takes from an event to the row that shows it.")
     options.add_argument("--rate", type=int, default=RATE, help="events a second (default: %(default)s)")
     options.add_argument("--seconds", type=int, default=SECONDS, help="how long is measured, after a warm-up (default: %(default)s)")
     given = options.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        print(json.dumps(bench(given.rate, given.seconds), indent=1))
-    except BenchError as error:
-        say(str(error))
-        return 3
-    except KeyboardInterrupt:
-        say("stopped")
-        return 130
-    return 0
+    return tell(lambda: bench(given.rate, given.seconds))
 
 
 if __name__ == "__main__":

@@ -8,25 +8,27 @@ directory while it exists. Bad input there is none: tests/contract/test_bench.py
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from ops import topics
 from ops.config import record
-from ops.local_kafka import LocalKafka
+from ops.local_kafka import LocalKafka, LocalKafkaError
 from phusong.periods import VIETNAM
-from phusong.settings import SEEDS, Settings, read_settings
+from phusong.settings import SEEDS, Settings, SettingsError, read_settings
 from phusong.topics import share_of
 
 PROVINCE = "08"
@@ -69,7 +71,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Made(NamedTuple):
-    """An event as it goes into its domain's topic; `row` is the key of the commune row that it decides, `statement` how that row names it."""
+    """An event as it goes into its domain's topic; `row`: the key of the commune row that it is about; `statement`: its name there."""
 
     domain: str
     row: str
@@ -84,6 +86,25 @@ class BenchError(RuntimeError):
 def say(line: str) -> None:
     """Progress is for people: on stderr, so that stdout holds nothing but the result."""
     print(line, file=sys.stderr, flush=True)
+
+
+def tell(measure: Callable[[], Mapping[str, Any]]) -> int:
+    """Print what was measured as JSON; returns the exit code: 0 done, 3 no figure, 130 stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        print(json.dumps(measure(), indent=1))
+    except (BenchError, LocalKafkaError, SettingsError, KafkaException) as error:
+        say(str(error))
+        return 3
+    except KeyboardInterrupt:
+        say("stopped")
+        return 130
+    return 0
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a child's log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
 
 
 @contextmanager
@@ -113,6 +134,7 @@ def producer(settings: Settings) -> Producer:
             "compression.type": "lz4",
             "linger.ms": 5,
             "queue.buffering.max.messages": 100_000,
+            "log_level": 0,  # what is lost is counted; that a broker which has just started lets it try twice is no news
         }
     )
 
@@ -154,8 +176,9 @@ def write_seeds(directory: Path) -> None:
 def events(count: int, *, start: datetime = START, step: timedelta = timedelta(seconds=90), again: float = 0.05) -> Iterator[Made]:
     """That many events, in the order of their `observed_at`; a share `again` of them brings nothing new.
 
-    Of those two in five are an event sent twice, three in five are late: observed long before what their slot holds. Every fifth event names
-    the places behind its gap, every fourth its vintage. Their field order is that of DESIGN's example, not the one our encoder writes.
+    Of those two in five are an event sent twice, three in five are late: observed long before what their slot holds. Every fifth event
+    names the places behind its gap, every fourth its vintage. The fields come in the order in which a person
+    writes them, not in our encoder's.
     """
     chance = random.Random(1)
     communes = [row["code"] for row in _shipped("units") if row["vintage"] == VINTAGE and row["province"] == PROVINCE]

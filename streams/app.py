@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,6 +30,7 @@ from streams.delivery import Delivery, Fatal
 from streams.metrics import Metrics
 from streams.ownership import Ownership
 from streams.publishing import Publishing
+from streams.verdicts import Verdicts
 from streams.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 # A worker without a share never polls and must not be thrown out for it; the protocol's limit is 2^31 ms.
 _NEVER_SECONDS = 20 * 24 * 3600.0
 _LAST_FLUSH_SECONDS = 3.0
+_LEAVE_SECONDS = 8.0
+"""Faust waits for ever to leave a broker that is gone: its consumer's thread dies of a cancelled retry, and nobody tells who waits."""
 
 
 def build_app(settings: Settings, rules: Rules) -> faust.App:
@@ -60,12 +65,15 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
         """Runs the loops; the first that fails ends the process with 3."""
 
         def on_init(self) -> None:
+            self.exit_code = 0
+            self.at_work: list[asyncio.Future[None]] = []
             self.metrics = Metrics(rules.number)
             self.delivery = Delivery(settings.bootstrap_servers)
+            self.verdicts = Verdicts(settings.bootstrap_servers, settings.session_seconds)
             self.watch = Watch(settings.bootstrap_servers, settings.heartbeat_seconds)
             self.carrier = Carrier(settings.bootstrap_servers, rules, ownership, self.delivery, self.metrics)
             self.publishing = Publishing(
-                settings, rules.number, self.carrier, ownership, self.delivery, self.metrics, lambda: self.watch.log_id
+                settings, rules.number, self.carrier, ownership, self.delivery, self.verdicts, self.metrics, lambda: self.watch.log_id
             )
             ownership.revoked = self._revoked
 
@@ -75,7 +83,7 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
 
         @faust.Service.task
         async def _run(self) -> None:
-            await _or_exit(self.watch.start)
+            await _or_exit(self, self.watch.start)
             for loop in (
                 self.carrier.carry,
                 self.publishing.beat,
@@ -83,13 +91,21 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
                 self.publishing.commit,
                 lambda: self.watch.watch(self.carrier.progress),
             ):
-                self.add_future(_or_exit(loop))
+                self.at_work.append(self.add_future(_or_exit(self, loop)))
 
         async def _revoked(self) -> None:
             # the next owner starts when this returns: let what is under way arrive before
             await self.delivery.flush(settings.session_seconds / 2)
+            await self.verdicts.settled()
 
         async def on_stop(self) -> None:
+            last_resort = threading.Timer(_LEAVE_SECONDS, os._exit, [self.exit_code])
+            last_resort.daemon = True
+            last_resort.start()
+            # Faust would cancel them only after this: they must not find closed what they use
+            for loop in self.at_work:
+                loop.cancel()
+            await asyncio.gather(*self.at_work, return_exceptions=True)
             await self.delivery.flush(_LAST_FLUSH_SECONDS)
             await self.publishing.commit_now()
             await self.carrier.close()
@@ -98,16 +114,17 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
     return app
 
 
-async def _or_exit(loop: Callable[[], Awaitable[Any]]) -> None:
+async def _or_exit(service: Any, loop: Callable[[], Awaitable[Any]]) -> None:
     try:
         await loop()
     except asyncio.CancelledError:
         raise
-    except Fatal as error:
-        log.critical("%s", error)
-        raise SystemExit(3) from error
     except Exception as error:
-        log.critical("the worker failed and ends, another may take over", exc_info=error)
+        service.exit_code = 3
+        if isinstance(error, Fatal):
+            log.critical("%s", error)
+        else:
+            log.critical("the worker failed and ends, another may take over", exc_info=error)
         raise SystemExit(3) from error
 
 

@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from phusong.admission import Admission
 from phusong.rules import Rules
-from phusong.topics import PROGRESS_GROUP, SOURCES
+from phusong.topics import SOURCES
 from streams import dead_letters
 from streams.delivery import Delivery, Fatal
 from streams.metrics import Metrics
@@ -79,8 +79,8 @@ class Carrier:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "client.id": "phusong-worker",
-                "group.id": PROGRESS_GROUP,  # never subscribed: assign() joins no group, the name is for commits alone
-                "enable.auto.commit": False,  # progress is committed after acknowledgement, see progress.py
+                "group.id": "phusong-unused",  # required by the client; nothing is ever committed to it
+                "enable.auto.commit": False,
                 "auto.offset.reset": "error",  # an offset that is gone means another log: never skip silently
                 "isolation.level": "read_committed",
                 "fetch.queue.backoff.ms": 5,  # the default of 1000 costs a factor of four on a backlog
@@ -91,12 +91,12 @@ class Carrier:
                 "log_level": 3,
             }
         )
-        self.progress = Progress(self._consumer, rules.number)
+        self.progress = Progress(bootstrap_servers, rules.number)
 
     async def carry(self) -> None:
         """Until cancelled: adopt what Faust assigns, and fold what the broker has."""
         while True:
-            if self._ownership.generation != self._generation:
+            if not self.follows:
                 await self._adopt()
             messages = self._consumer.consume(CHUNK, 0) if self.held else []
             if messages:
@@ -105,6 +105,15 @@ class Carrier:
             else:
                 self._look_for_readiness()
                 await asyncio.sleep(IDLE_SECONDS)
+
+    @property
+    def follows(self) -> bool:
+        """Whether what is held is what is owned: not while a revocation or an assignment is still to be looked at."""
+        return self._generation == self._ownership.generation
+
+    def look_again(self) -> None:
+        """Take the shares over once more: somebody else has written to their outputs. What was applied is kept."""
+        self._generation = -1
 
     async def _adopt(self) -> None:
         generation, shares = self._ownership.generation, self._ownership.shares
@@ -143,8 +152,9 @@ class Carrier:
         for number in sorted(shares):
             one = held[number] = Held(self._known.get(number) or Share(number, self._rules, self._admission))
             one.committed = {topic: committed[topic, number] for topic in _DOMAIN_OF}
-            one.done = dict(one.share.applied)
             one.starts = {topic: starts[topic, number] for topic in _DOMAIN_OF}
+            # committed even where nothing was ever sent: it is how an owner with newer rules is noticed by those beside it
+            one.done = one.starts | one.share.applied
             one.ends = {topic: ends[topic, number] for topic in _DOMAIN_OF}
             await asyncio.sleep(0)
         return held
@@ -189,7 +199,7 @@ class Carrier:
             if not isinstance(error, KafkaException):
                 raise error
             log.warning("cannot read what was published before, will try again: %s", error)
-            self._generation = -1
+            self.look_again()
             return
         outputs = reading.result()
         wanted = [TopicPartition(topic, one.share.number) for one in waiting for topic in _DOMAIN_OF]
@@ -221,6 +231,7 @@ class Carrier:
         if self._reading is not None:
             await asyncio.wait([self._reading])
         await asyncio.to_thread(self._consumer.close)
+        await self.progress.close()
 
 
 def _runs(messages: list[Message]) -> Iterator[list[Message]]:

@@ -7,6 +7,13 @@ assigned again, or until a further session has passed without a revocation: afte
 
 from __future__ import annotations
 
+import time
+
+
+def uptime_seconds() -> float:
+    """A clock for fences: a suspended machine loses its session as a stopped process does, so it counts where the system can tell."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
 
 class Fence:
     """Closed after a gap between two beats longer than the session. Times are seconds of a clock that goes on in a stopped process."""

@@ -28,6 +28,8 @@ class Outputs:
     def __init__(self) -> None:
         self.keys: dict[str, set[str]] = {COMMUNES.name: set(), PROVINCES.name: set()}
         self.verdicts: dict[str, VerdictEvent] = {}
+        self.verdicts_end = 0
+        """The offset after the last verdict: whoever finds another end has missed one."""
 
 
 def read_outputs(bootstrap_servers: str, own_rules: int, shares: frozenset[int], stop: threading.Event) -> dict[int, Outputs]:
@@ -61,6 +63,8 @@ def read_outputs(bootstrap_servers: str, own_rules: int, shares: frozenset[int],
                     _note(found[message.partition()], message, own_rules)
                 elif error.code() == error._PARTITION_EOF:  # noqa: SLF001 - librdkafka's public code for "the end"
                     left.discard((message.topic(), message.partition()))
+                    if message.topic() == VERDICTS.name:
+                        found[message.partition()].verdicts_end = message.offset()
                 else:
                     raise KafkaException(error)
     finally:
@@ -72,6 +76,7 @@ def _note(outputs: Outputs, message: Message, own_rules: int) -> None:
     key = (message.key() or b"").decode(errors="replace")
     try:
         if message.topic() == VERDICTS.name:
+            outputs.verdicts_end = message.offset() + 1
             outputs.verdicts[key] = rows.decode_verdict(message.value() or b"")
             return
         version = rows.decode_version(message.headers())

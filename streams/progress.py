@@ -13,6 +13,7 @@ import logging
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from phusong.topics import PROGRESS_GROUP
 from streams.delivery import Fatal
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,17 @@ Positions = dict[tuple[str, int], int]
 class Progress:
     """Reads and writes the committed offsets; every call to the broker runs in a thread."""
 
-    def __init__(self, consumer: Consumer, rules: int) -> None:
-        self._consumer = consumer
+    def __init__(self, bootstrap_servers: str, rules: int) -> None:
+        # not the carrier's consumer: while one thread waits for a broker that is away, consume() of the same one waits, too
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "client.id": "phusong-worker-progress",
+                "group.id": PROGRESS_GROUP,  # never subscribed: it joins no group, the name is for commits alone
+                "enable.auto.commit": False,
+                "log_level": 3,
+            }
+        )
         self._rules = rules
         self._tag = f"rules={rules}"
 
@@ -46,6 +56,10 @@ class Progress:
         if rules > self._rules:
             raise Fatal(f"a worker with rules {rules} has been here, these are {self._rules}: upgrade this worker's software or seeds")
         return tp.offset if rules == self._rules else 0
+
+    async def close(self) -> None:
+        """Leave the broker; nothing is committed here."""
+        await asyncio.to_thread(self._consumer.close)
 
     async def write(self, applied: Positions) -> bool:
         """Commit these offsets, none below what is committed; False when the broker refused (try again later)."""

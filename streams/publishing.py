@@ -17,13 +17,14 @@ from phusong import rows
 from phusong.province import Province
 from phusong.rows import CommuneRow, ProvinceRow, Row, VerdictEvent, Version
 from phusong.settings import Settings
-from phusong.topics import COMMUNES, PROVINCES, VERDICTS
+from phusong.topics import COMMUNES, PROVINCES
 from streams.carrier import Carrier, Held
 from streams.delivery import Delivery
-from streams.fence import Fence
+from streams.fence import Fence, uptime_seconds
 from streams.metrics import Metrics
 from streams.ownership import Ownership
 from streams.progress import Positions
+from streams.verdicts import Elsewhere, Verdicts
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +34,12 @@ SLICE = 250
 SLICES_A_PASS = 40
 COMMIT_SECONDS = 1.0
 COMMIT_AGAIN_SECONDS = 60.0
+FENCE_SESSIONS = 0.8
+"""A standstill of this part of a session is too long: Faust's last heartbeat before it may be a tenth of a session old."""
 
 
 def _wall() -> datetime:
     return datetime.now(UTC)
-
-
-def _uptime_seconds() -> float:
-    # a suspended machine loses its session as a stopped process does: count that time, where the system can
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class _Gone(Exception):  # noqa: N818 - not an error: the share is no longer ours to write
@@ -58,21 +56,23 @@ class Publishing:
         carrier: Carrier,
         ownership: Ownership,
         delivery: Delivery,
+        verdicts: Verdicts,
         metrics: Metrics,
         log_id: Callable[[], str],
         wall: Callable[[], datetime] = _wall,
-        uptime_seconds: Callable[[], float] = _uptime_seconds,
+        uptime_seconds: Callable[[], float] = uptime_seconds,
     ) -> None:
         self._settings = settings
         self._rules = rules
         self._carrier = carrier
         self._ownership = ownership
         self._delivery = delivery
+        self._verdicts = verdicts
         self._metrics = metrics
         self._log_id = log_id
         self._wall = wall
         self._uptime_seconds = uptime_seconds
-        self._fence = Fence(settings.session_seconds)
+        self._fence = Fence(FENCE_SESSIONS * settings.session_seconds)
         self._done: Positions | None = None
         self._committed: Positions = {}
         self._committed_at = 0.0
@@ -130,12 +130,12 @@ class Publishing:
         was = self._fence.closed
         is_open = self._fence.beat(self._uptime_seconds(), self._ownership.generation)
         if was == is_open:
-            log.warning("the fence is %s", "open again" if is_open else "closed: this process stood still for longer than its session")
+            log.warning("the fence is %s", "open again" if is_open else "closed: this process stood still for about its session")
         return is_open
 
     def _check(self, one: Held) -> None:
         """Raise _Gone unless this share may be written right now: asked after every wait."""
-        if self._carrier.held.get(one.share.number) is not one or one.share.number not in self._ownership.shares or not self._open():
+        if self._carrier.held.get(one.share.number) is not one or not self._carrier.follows or not self._open():
             # whatever was not written now is written whole when the share is ready, or the fence open, again
             one.republish = True
             raise _Gone
@@ -151,7 +151,7 @@ class Publishing:
             for province in one.share.provinces.values():
                 settled &= await self._settle(one, province, as_of, hold=republish)
                 if settled and (republish or heartbeat):
-                    await self._again(one, province, as_of, province.all_rows() if republish else province.province_rows())
+                    await self._again(one, province, as_of, whole=republish)
             if not settled:
                 # more than one pass can do: go on in the next
                 one.republish |= republish
@@ -186,30 +186,41 @@ class Publishing:
                 self._send(one, [row], version)
         return not province.pending(as_of)
 
-    async def _again(self, one: Held, province: Province, as_of: datetime, every: Sequence[Row]) -> None:
+    async def _again(self, one: Held, province: Province, as_of: datetime, *, whole: bool) -> None:
         """Publish these rows as they are: nothing is pending, so they are true at this moment's version, however long the sending takes."""
         version = self._version(one, as_of)
-        await self._judge(one, [row for row in every if isinstance(row, ProvinceRow)], province.as_of)
+        every: Sequence[Row] = province.all_rows() if whole else province.province_rows()
+        await self._judge(one, [row for row in every if isinstance(row, ProvinceRow)], province.as_of, ask=whole)
         for start in range(0, len(every), SLICE):
             self._send(one, every[start : start + SLICE], version)
             await asyncio.sleep(0)
             await self._delivery.room()
             self._check(one)
 
-    async def _judge(self, one: Held, changed: list[ProvinceRow], as_of: datetime) -> None:
-        """Append the verdicts that changed, and wait until they are there: a row never shows a verdict that the history lacks."""
+    async def _judge(self, one: Held, changed: list[ProvinceRow], as_of: datetime, *, ask: bool = False) -> None:
+        """Append the verdicts that changed, and wait until they are there: a row never shows a verdict that the history lacks.
+
+        With `ask`, look whether the history is as we know it even when nothing changed.
+        """
         assert one.outputs is not None  # noqa: S101 - a ready share has read its outputs
-        last = 0
+        self._check(one)
         news: dict[str, VerdictEvent] = {}
+        entries = []
         for row in changed:
             before = news.get(row.key) or one.outputs.verdicts.get(row.key)
             if before is None or before.data.to is not row.verdict:
                 event = news[row.key] = rows.verdict_event(row, before, as_of)
-                last = self._delivery.send(VERDICTS.name, one.share.number, row.key.encode(), rows.encode(event), [])
-        if news:
-            await self._delivery.settle(last)
+                entries.append((row.key.encode(), rows.encode(event)))
+        if not entries and not ask:
+            return
+        try:
+            one.outputs.verdicts_end = await self._verdicts.append(one.share.number, one.outputs.verdicts_end, entries)
+        except Elsewhere as why:
+            log.warning("%s; will read them again", why)
+            self._carrier.look_again()
+        else:
             one.outputs.verdicts.update(news)
-            self._check(one)
+        self._check(one)
 
     async def _strike_out(self, one: Held, as_of: datetime) -> None:
         """Tombstones for the keys that the register and the catalogue no longer know."""

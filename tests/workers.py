@@ -33,7 +33,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, OffsetSpec, ResourceType
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -71,6 +71,13 @@ SESSION_SECONDS = 6.0
 DOMAIN_OF = {topic.name: domain for domain, topic in SOURCES.items()}
 GROUP = "phusong"
 """Faust's group: who owns which share."""
+
+_NOT_LED_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+}
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -209,8 +216,8 @@ class Topics:
                 answers = self._admin.list_offsets(wanted, isolation_level=level)
                 return {(tp.topic, tp.partition): future.result(10).offset for tp, future in answers.items()}
             except KafkaException as error:
-                # just created, or the broker just back: shown already, led by nobody yet
-                if not error.args[0].retriable():
+                # just created, or the broker just back: shown already, but not led yet
+                if error.args[0].code() not in _NOT_LED_YET:
                     raise
                 return None
 
@@ -363,11 +370,16 @@ class Stage:
         return worker
 
     def close(self) -> None:
-        """End every worker at once."""
-        for worker in self.workers:
-            if worker.running:
-                worker.resume()
-                worker.kill()
+        """End every worker; politely, or the next test waits for the sessions of those that are gone."""
+        running = [worker for worker in self.workers if worker.running]
+        for worker in running:
+            worker.resume()
+            worker.terminate()
+        deadline = time.monotonic() + 5
+        while any(worker.running for worker in running) and not self._left() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for worker in running:
+            worker.kill()
         self.topics.close()
 
     # what is sent
@@ -518,21 +530,28 @@ class Stage:
 
         wait_until(reached, timeout_seconds, "progress has reached the ends")
 
-    def wait_until_left(self, group: str = GROUP, timeout_seconds: float = 30) -> None:
-        """Until the group has no members: after kill -9 its session must run out."""
+    def wait_until_left(self, timeout_seconds: float = 30) -> None:
+        """Until Faust's group has no members: after kill -9 its session must run out."""
+        wait_until(self._left, timeout_seconds, "the workers have left their group")
 
-        def empty() -> bool:
-            described = self.admin.describe_consumer_groups([group])[group]
-            try:
-                return bool(described.result(10).state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD))
-            except KafkaException:
-                return True
-
-        wait_until(empty, timeout_seconds, f"{group} has no members")
+    def _left(self) -> bool:
+        described = self.admin.describe_consumer_groups([GROUP], request_timeout=2)[GROUP]
+        try:
+            return bool(described.result(5).state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD))
+        except KafkaException as error:
+            return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
 
     def forget_progress(self) -> None:
         """What eight days of silence do: Kafka forgets the committed offsets."""
         self.admin.delete_consumer_groups([PROGRESS_GROUP])[PROGRESS_GROUP].result(20)
+
+    def alter(self, topic: Topic, setting: str, value: str) -> None:
+        """Set one setting of a topic on the broker."""
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        for future in self.admin.incremental_alter_configs(
+            [ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])]
+        ).values():
+            future.result(10)
 
     def recreate(self, *names: str) -> None:
         """Delete topics and create them again, as somebody does who wants them empty."""

@@ -6,10 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ops.local_kafka import LocalKafka
 from phusong import rows
+from phusong.rows import ProvinceRow, Verdict
 from phusong.topics import POSTAL as POSTAL_TOPIC
+from phusong.topics import VERDICTS
 from tests import worlds
 from tests.faults.crew import Crew
 from tests.faults.traffic import TEXTS, Traffic
@@ -18,8 +21,9 @@ from tests.workers import AS_OF, Record, Stage, by_version, chain_problems, many
 
 pytestmark = pytest.mark.kafka
 
-BACKLOG = 300_000
+BACKLOG = 200_000
 AWAY_SECONDS = 21
+KEY = f"2020-01-01/08/{worlds.POSTAL}"
 
 
 def test_a_third_worker_joins_while_another_rebuilds_and_every_row_ever_published_is_whole(stage: Stage) -> None:
@@ -62,7 +66,6 @@ def test_when_a_source_topic_is_created_again_workers_leave_with_3_publish_nothi
     assert {record.version.log for record in published} == {old_id}
     assert [record for record in published if record.value != old[record.name]] == []
 
-    stage.start_anew()
     new_id = stage.log_id()
     assert new_id != old_id
     crew = Crew(stage)
@@ -101,6 +104,39 @@ def test_a_worker_with_lower_rules_leaves_with_3_beside_one_with_higher(stage: S
     assert all(record.version.rules == 2 for record in by_version(stage.rows()).values())
 
 
+def test_a_verdict_that_another_worker_appended_meanwhile_is_followed_by_the_next_one(stage: Stage) -> None:
+    stage.start_ready(republish_seconds=3600)
+    stage.wait_for_rows()
+    _append_as_a_zombie_would(stage, Verdict.NOT_YET)
+    stage.send([worlds.stated(commune) for commune in worlds.COMMUNES["08"]])
+    wait_until(lambda: _told(stage)[-1] is Verdict.MET, 20, "the verdict that the events brought is told")
+    stage.wait_for_rows()
+    assert _told(stage) == [Verdict.UNCERTAIN, Verdict.NOT_YET, Verdict.MET]
+    assert chain_problems(stage.verdicts(), by_version(stage.rows())) == []
+
+
+def test_when_the_history_of_verdicts_does_not_end_as_the_row_says_the_next_round_adds_what_does(stage: Stage) -> None:
+    stage.start_ready()
+    stage.wait_for_rows()
+    _append_as_a_zombie_would(stage, Verdict.NOT_YET)
+    wait_until(lambda: _told(stage)[-1] is Verdict.UNCERTAIN, 20, "the history ends as the row says")
+    assert _told(stage) == [Verdict.UNCERTAIN, Verdict.NOT_YET, Verdict.UNCERTAIN]
+    assert chain_problems(stage.verdicts(), by_version(stage.rows())) == []
+
+
+def _told(stage: Stage) -> list[Verdict]:
+    return [record.verdict.data.to for record in stage.verdicts() if record.name == KEY]
+
+
+def _append_as_a_zombie_would(stage: Stage, verdict: Verdict) -> None:
+    """What was in the queue of a worker that was stopped, and goes on: an entry after the last one that it knew."""
+    record, before = by_version(stage.rows())[KEY], next(record.verdict for record in stage.verdicts() if record.name == KEY)
+    assert isinstance(record.row, ProvinceRow)
+    entry = rows.verdict_event(replace(record.row, verdict=verdict), before, AS_OF)
+    with stage.sending() as send:
+        send(VERDICTS, rows.encode(entry), record.key, (), record.partition)
+
+
 def test_workers_outlive_a_broker_that_stays_away_and_obey_sigterm_meanwhile(own_kafka: LocalKafka, tmp_path: Path) -> None:
     stage = Stage(own_kafka.bootstrap_servers, tmp_path)
     try:
@@ -115,7 +151,6 @@ def test_workers_outlive_a_broker_that_stays_away_and_obey_sigterm_meanwhile(own
         crew.workers.remove(leaving)
         started = time.monotonic()
         assert leaving.end(30) == 0, leaving.log[-3000:]
-        print(f"left in {time.monotonic() - started:.1f} s")
         assert time.monotonic() - started < 10
         own_kafka.start()
         crew.wait_until_ready(90)

@@ -34,7 +34,6 @@ def test_a_worker_stopped_for_longer_than_its_session_publishes_nothing_until_it
     stopped.resume()
     wait_until(lambda: len(_assignments(stopped)) > assigned_before, 30, "the stopped worker is assigned again")
     assigned_ms = _assignments(stopped)[assigned_before]
-    assert "the fence is closed" in stopped.log
 
     def rows_of_stopped() -> list[float]:
         return [r.timestamp_ms for r in stage.rows() if r.version.as_of == AS_OF and r.timestamp_ms > silent_since]

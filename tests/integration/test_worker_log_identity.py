@@ -30,7 +30,7 @@ def test_a_worker_started_on_the_new_log_publishes_all_of_it(stage: Stage) -> No
     stage.send(many(100))
     worker = stage.start_ready()
     stage.wait_for_rows()
-    worker.kill()
+    assert worker.end() == 0
     stage.topics.close()
     stage.recreate(POSTAL.name)
     stage.send(many(3))

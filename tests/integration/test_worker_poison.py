@@ -35,8 +35,8 @@ BINARY: Headers = [
 def _bad() -> dict[Reason, list[Bad]]:
     """At least one record of each reason; `processor_error` is provoked below, where nothing else can reach it."""
 
-    def like(event: Event = stated(), **envelope: Any) -> bytes:
-        return msgspec.json.encode({**msgspec.json.decode(encode(event)), **envelope})
+    def like(event: Event | None = None, **envelope: Any) -> bytes:
+        return msgspec.json.encode({**msgspec.json.decode(encode(event or stated())), **envelope})
 
     def postal(value: bytes | None, key: bytes | None = b"08", headers: Headers = (), partition: int | None = share_of(b"08")) -> Bad:
         return POSTAL, value, key, headers, partition

@@ -90,7 +90,7 @@ def test_a_commit_that_the_broker_refuses_is_counted_and_tried_again(stage: Stag
         stage.send(many(100))
         stage.wait_for_rows()
         wait_until(lambda: stray.poll(0) or worker.metric("phusong_progress_failures_total") > 1, 20, "commits fail")
-        assert stage.progress() == {}
+        assert {offset for offset, _ in stage.progress().values()} <= {0}
     finally:
         stray.close()
     stage.wait_for_progress()

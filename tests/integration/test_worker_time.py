@@ -19,7 +19,7 @@ KEY = f"2020-01-01/08/{worlds.POSTAL}"
 
 
 def test_a_province_goes_stale_without_any_event_and_its_verdict_with_it(stage: Stage) -> None:
-    # what was observed in June is fresh until 21 August, fifteen days and five of grace after July; a day passes in a second, from when rows are there
+    # what was observed in June is fresh until 21 August, 15 days and 5 of grace after July; a day passes in a second
     stage.send(stated(commune) for commune in worlds.COMMUNES["08"])
     anchor = datetime.now(UTC) + timedelta(seconds=9)
     stage.start_ready(clock_start=instant("2023-08-19").isoformat(), clock_anchor=anchor.isoformat(), clock_rate=24 * 3600)

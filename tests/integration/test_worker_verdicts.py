@@ -6,7 +6,7 @@ import pytest
 
 from phusong import rows
 from phusong.rows import ProvinceRow, Verdict
-from phusong.topics import PROVINCES
+from phusong.topics import PROVINCES, VERDICTS
 from tests import worlds
 from tests.kafka import wait_until
 from tests.workers import AS_OF, Stage, by_version, chain_problems
@@ -21,7 +21,7 @@ def _told(stage: Stage, key: str = KEY) -> list[Verdict]:
     return [r.verdict.data.to for r in stage.verdicts() if r.name == key]
 
 
-def test_a_change_adds_one_entry_before_its_row_and_a_restart_adds_none(stage: Stage) -> None:
+def test_a_change_adds_one_entry_to_the_chain_and_a_restart_adds_none(stage: Stage) -> None:
     worker = stage.start_ready()
     stage.wait_for_rows()
     every = {r.name for r in stage.topics.read(PROVINCES.name)}
@@ -31,8 +31,7 @@ def test_a_change_adds_one_entry_before_its_row_and_a_restart_adds_none(stage: S
     stage.send([stated(commune, event_id="1") for commune in COMMUNES["08"]])
     wait_until(lambda: len(_told(stage)) == 2, 20, "the province meets its target")
     stage.wait_for_rows()
-    worker.kill()
-    stage.wait_until_left()
+    assert worker.end() == 0
     worker = stage.start_ready()
     stage.wait_for_rows()
     stage.send([stated("02275", covered=0, event_id="2", time="2023-07-06T09:00:00+07:00")])
@@ -46,7 +45,18 @@ def test_a_change_adds_one_entry_before_its_row_and_a_restart_adds_none(stage: S
     assert len(stage.verdicts()) == len(every) + 2, "no other province's verdict changed"
     assert chain_problems(stage.verdicts(), by_version(stage.rows())) == []
     _assert_ids_follow_from_the_chain(stage)
-    _assert_every_verdict_stood_there_before_its_row(stage)
+
+
+def test_no_row_shows_a_verdict_that_could_not_be_appended_to_the_history(stage: Stage) -> None:
+    worker = stage.start_ready()
+    stage.wait_for_rows()
+    stage.alter(VERDICTS, "max.message.bytes", "100")
+    stage.send([stated(commune) for commune in COMMUNES["08"]])
+    assert worker.wait() == 3
+    assert VERDICTS.name in worker.log
+    assert _told(stage) == [Verdict.UNCERTAIN]
+    assert {r.row.verdict for r in stage.rows() if isinstance(r.row, ProvinceRow) and r.name == KEY} == {Verdict.UNCERTAIN}
+    assert chain_problems(stage.verdicts(), by_version(stage.rows())) == []
 
 
 def _assert_ids_follow_from_the_chain(stage: Stage) -> None:
@@ -61,15 +71,3 @@ def _assert_ids_follow_from_the_chain(stage: Stage) -> None:
         assert isinstance(like, ProvinceRow)
         assert record.verdict == rows.verdict_event(like, previous, AS_OF)
         previous = record.verdict
-
-
-def _assert_every_verdict_stood_there_before_its_row(stage: Stage) -> None:
-    appended = {(r.name, r.verdict.data.to): r.timestamp_ms for r in stage.verdicts()}
-    shown: dict[tuple[str, Verdict], int] = {}
-    for record in stage.topics.read(PROVINCES.name):
-        row = record.row
-        assert isinstance(row, ProvinceRow)
-        shown.setdefault((record.name, row.verdict), record.timestamp_ms)
-    assert shown.keys() == appended.keys()
-    # the broker writes both times; a row is sent when its verdict is acknowledged, which takes longer than a millisecond
-    assert [key for key, moment in shown.items() if not appended[key] < moment] == []
