@@ -91,9 +91,9 @@ class FeedCollector(Collector):
         communes = self._current(snapshot.communes())
         yield _gauge(
             "coverage_commune_ratio",
-            "Share covered of one commune; unknown counts as not covered, not applicable is absent.",
+            "Share covered of one commune; unknown and not applicable are absent, never zero.",
             (*ROW, "commune"),
-            (((*at, held.row.commune), held.row.ratio) for at, held in communes),
+            (((*at, held.row.commune), held.row.ratio) for at, held in communes if held.row.state is not State.UNKNOWN),
         )
         # about the commune, not about an indicator: one series each, for joins by (province, vintage, commune)
         info = InfoMetricFamily("coverage_commune", "Names of a commune.", labels=("province", "vintage", "commune"))

@@ -70,7 +70,7 @@ class Admission:
         if event.data.observed_at > self._latest or event.time > self._latest:
             raise Rejected(
                 Reason.OBSERVED_IN_FUTURE,
-                f"observed_at {event.data.observed_at} or time {event.time} lies more than a day after Kafka took the record; "
+                f"observed_at {event.data.observed_at} or time {event.time} lies more than a day past the moment Kafka takes the record; "
                 "mend the date and send it again",
             )
         return route

@@ -78,7 +78,21 @@ Names = Annotated[tuple[Name, ...], Meta(max_length=MAX_NAMES)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-class Statement(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class _Subject(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What an event is about: with the event's source, the slot that it belongs to."""
+
+    commune: Annotated[str, Meta(min_length=1, max_length=16)]
+    indicator: Annotated[str, Meta(min_length=1, max_length=100)]
+    observed_at: Instant
+    method: Method = Method.DECLARED
+    origin: Origin = Origin.REAL
+    operator: Name | None = None
+    vintage: Name | None = None
+    measured: Names | None = None
+    until: Instant | None = None
+
+
+class Statement(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is said of one commune and one indicator at one moment.
 
     `covered` of `expected` (places, households, people, points: the indicator says which), integers from 0; `uncovered` names the places
@@ -86,32 +100,13 @@ class Statement(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     temporary state, over by then. `operator` None: the source itself. `vintage` None: the one in force at `observed_at`.
     """
 
-    commune: Annotated[str, Meta(min_length=1, max_length=16)]
-    indicator: Annotated[str, Meta(min_length=1, max_length=100)]
-    observed_at: Instant
     covered: int
     expected: int
-    method: Method = Method.DECLARED
-    origin: Origin = Origin.REAL
-    operator: Name | None = None
-    vintage: Name | None = None
     uncovered: Names | None = None
-    measured: Names | None = None
-    until: Instant | None = None
 
 
-class Withdrawal(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Withdrawal(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Empties the slot of the statement with the same slot fields: unknown until something greater is stated."""
-
-    commune: Annotated[str, Meta(min_length=1, max_length=16)]
-    indicator: Annotated[str, Meta(min_length=1, max_length=100)]
-    observed_at: Instant
-    method: Method = Method.DECLARED
-    origin: Origin = Origin.REAL
-    operator: Name | None = None
-    vintage: Name | None = None
-    measured: Names | None = None
-    until: Instant | None = None
 
 
 class _Envelope(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
@@ -207,7 +202,7 @@ def _decode_slowly(value: bytes, headers: Sequence[tuple[str, bytes | None]] | N
     try:
         event: Event = msgspec.convert(plain, Event)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise Rejected(Reason.SCHEMA, f"{error}; mend that field (the contract is in docs/reporters.md) and send it again") from None
+        raise Rejected(Reason.SCHEMA, f"{error}; mend that field (docs/events.md has the fields) and send it again") from None
     return event
 
 

@@ -111,7 +111,6 @@ class Province:
             _, indicator = heapq.heappop(self._turns)
             for group, held_communes in self._communes.items():
                 if group[1] == indicator:
-                    self._stale_groups.add(group)
                     self.dirty.update((group[0], commune, indicator) for commune in held_communes)
 
     def _reassess(self, cell: Cell, as_of: datetime) -> CommuneRow | None:

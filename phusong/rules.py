@@ -99,6 +99,13 @@ class _Row:
     def day_or_none(self, column: str) -> datetime | None:
         return self.day(column) if self.cells[column].strip() else None
 
+    def end(self) -> datetime | None:
+        """The cell `end`: empty, or a day after the one in `start`."""
+        end = self.day_or_none("end")
+        if end is not None and end <= self.day("start"):
+            raise ValueError("end: must lie after start; leave it empty while the row still holds")
+        return end
+
     def whole(self, column: str) -> int:
         text = self.text(column)
         if not text.isdecimal():
@@ -196,7 +203,7 @@ class _Reader:
             lambda r: Vintage(
                 id=r.text("vintage"),
                 start=r.day("start"),
-                end=r.day_or_none("end"),
+                end=r.end(),
                 title=r.text("title"),
                 source=r.text("source"),
             ),
@@ -222,6 +229,8 @@ class _Reader:
             ),
             lambda u: (u.vintage, u.code),
         )
+        if not vintages and not self.problems:
+            self.problems.append("vintages.csv: holds no row; at least one list of communes must be in force")
         by_start = sorted(vintages, key=lambda v: v.start)
         for earlier, later in pairwise(by_start):
             if earlier.end != later.start:
@@ -251,6 +260,7 @@ class _Reader:
             "targets.csv",
             "indicator scope province value status start due end source_vi source_en",
             lambda r: self.target(r, ids, register),
+            lambda t: (t.indicator, t.province, t.start),
         )
         obligations = self.rows(
             "obligations.csv",
@@ -297,7 +307,7 @@ class _Reader:
             source_en=row.text("source_en"),
             start=row.day("start"),
             due=row.day_or_none("due"),
-            end=row.day_or_none("end"),
+            end=row.end(),
         )
 
     @staticmethod
@@ -306,15 +316,18 @@ class _Reader:
         operator = row.cells["operator"].strip() or reporter.id
         if operator not in reporter.operators:
             raise ValueError(f"operator: {reporter.id} may not speak for {operator!r}; see its row in reporters.csv")
+        communes = frozenset(row.cells["communes"].split())
+        if unknown := sorted(communes - {code for _, code in register.units}):
+            raise ValueError(f"communes: {', '.join(unknown)}: in no list of units.csv; write codes of five digits, separated by spaces")
         return Obligation(
             reporter=reporter.id,
             operator=operator,
             indicator=row.known("indicator", indicators, "indicators.csv"),
             province=row.known("province", register.provinces, "provinces.csv"),
-            communes=frozenset(row.cells["communes"].split()),
+            communes=communes,
             period=row.one_of("period", Period),
             deadline_days=row.whole("deadline_days"),
             grace_days=row.whole("grace_days"),
             start=row.day("start"),
-            end=row.day_or_none("end"),
+            end=row.end(),
         )

@@ -63,6 +63,14 @@ def test_the_default_world_has_no_problem() -> None:
         ("obligations.csv", ",5,", ",-5,", "obligations.csv:2: grace_days: '-5' is no whole number"),
         ("obligations.csv", "month", "monthly", "period: 'monthly' is not known"),
         ("obligations.csv", ",08,", ",,", "obligations.csv:2: province is empty"),
+        ("obligations.csv", ",08,,", ",08,2275,", "obligations.csv:2: communes: 2275: in no list of units.csv"),
+        ("obligations.csv", "2023-01-01,2024-01-01", "2023-01-01,2023-01-01", "end: must lie after start"),
+        (
+            "targets.csv",
+            ",0.6,assumed",
+            ",0.6,assumed,2021-01-01,,,x,y\ntelecom.mobile_signal_villages,national,,0.7,assumed",
+            "stands already in line 3",
+        ),
     ],
 )
 def test_a_broken_row_is_told_with_its_file_and_line_and_remedy(name: str, old: str, new: str, said: str) -> None:
