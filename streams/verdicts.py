@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from phusong.topics import VERDICTS
+from streams.delivery import Fatal
 from streams.fence import uptime_seconds
 
 
@@ -50,7 +51,10 @@ class Verdicts:
         )
 
     async def append(self, share: int, end: int, entries: Sequence[tuple[bytes, bytes]]) -> int:
-        """Append (key, value) where the share's history ends at `end`, none just to ask; the new end. Raises Elsewhere."""
+        """Append (key, value) where the share's history ends at `end`, none just to ask; the new end.
+
+        Raises Elsewhere, and Fatal where the broker refuses an entry.
+        """
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._append, share, end, entries)
 
@@ -77,7 +81,10 @@ class Verdicts:
         for key, value in entries:
             self._producer.produce(VERDICTS.name, value, key, share, report)
         self._producer.flush(2 * self._patience_seconds)
-        failures = [error.str() for error, _ in reports if error is not None]
+        failures = [error for error, _ in reports if error is not None]
+        refused = [failure for failure in failures if failure.code() != KafkaError._MSG_TIMED_OUT]  # noqa: SLF001 - a public code
+        if refused:
+            raise Fatal(f"share {share}'s verdicts could not be written: {refused[0].str()}")
         if failures or len(reports) < len(entries):
-            raise Elsewhere(f"share {share}'s verdicts could not be written: {', '.join(sorted(set(failures))) or 'no answer'}")
+            raise Elsewhere(f"share {share}'s verdicts may not have arrived: the broker did not answer in time")
         return max((offset + 1 for _, offset in reports), default=end)
