@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     replication_factor: int = Field(1, ge=1, le=9, description="copies of every topic that `topics apply` creates")
     seeds: Path = Field(SEEDS, description="directory with the register, indicators, targets, reporters, obligations")
 
-    session_seconds: float = Field(10.0, ge=1, le=300, description="a worker silent this long loses its shares")
+    session_seconds: float = Field(10.0, ge=6, le=300, description="a worker silent this long loses its shares (brokers take 6 s or more)")
     heartbeat_seconds: float = Field(10.0, ge=0.2, le=60, description="owners publish their province rows this often")
     republish_seconds: float = Field(60.0, ge=0.5, le=3600, description="owners publish every row again this often")
 

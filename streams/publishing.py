@@ -188,7 +188,7 @@ class Publishing:
 
     async def _again(self, one: Held, province: Province, as_of: datetime, *, whole: bool) -> None:
         """Publish these rows as they are: nothing is pending, so they are true at this moment's version, however long the sending takes."""
-        version = self._version(one, as_of)
+        version = self._version(one, max(as_of, province.as_of))
         every: Sequence[Row] = province.all_rows() if whole else province.province_rows()
         await self._judge(one, [row for row in every if isinstance(row, ProvinceRow)], province.as_of, ask=whole)
         for start in range(0, len(every), SLICE):
