@@ -7,7 +7,8 @@ set and a sentence with the remedy. The producer asks the same `route` before it
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ from phusong.periods import period_end
 from phusong.register import Unit, Vintage
 from phusong.rules import Rules
 from phusong.topics import PARTITIONS, share_of
+
+T = TypeVar("T")
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """How far past the record's Kafka timestamp `observed_at` or `time` may lie before it is rejected."""
@@ -42,7 +45,8 @@ class Admission:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._routes: dict[tuple[str, str, str, str | None, str | None, Method, bool], Route] = {}
+        self._routes: dict[tuple[object, ...], Route] = {}
+        self._shared: dict[Any, Any] = {}
         self._latest_ms = -1
         self._latest = datetime.min.replace(tzinfo=UTC)
 
@@ -61,9 +65,10 @@ class Admission:
 
     def event(self, event: Event, key: bytes | None, domain: str, partition: int, timestamp_ms: int) -> Route:
         """A decoded event of a source topic: `route`, and that it travelled as it should. Raises Rejected."""
-        if timestamp_ms != self._latest_ms:
+        offset = event.time.tzinfo
+        if timestamp_ms != self._latest_ms or offset is not self._latest.tzinfo:
             self._latest_ms = timestamp_ms
-            self._latest = datetime.fromtimestamp(timestamp_ms / 1000, UTC) + FUTURE_TOLERANCE
+            self._latest = _at(datetime.fromtimestamp(timestamp_ms / 1000, UTC) + FUTURE_TOLERANCE, offset)
         route = self.route(event)
         if route.key != key or route.share != partition or route.domain != domain:
             raise _travelled_wrongly(route, key, domain, partition)
@@ -93,7 +98,8 @@ class Admission:
             route = self._work_out(event)
             if len(self._routes) >= _MAX_ROUTES:
                 self._routes.clear()
-            self._routes[name] = route
+                self._shared.clear()
+            self._routes[tuple(map(self._one, name))] = route
         if type(event) is Stated:
             stated = event.data
             if not 0 <= stated.covered <= stated.expected <= MAX_COUNT:
@@ -111,16 +117,22 @@ class Admission:
         operator = self._operator(event)
         home = self.rules.register.home(unit)
         key = home.encode()
+        offset = event.data.observed_at.tzinfo
         return Route(
             province=home,
             key=key,
             share=share_of(key, PARTITIONS),
-            cell=(vintage.id, unit.code, indicator.id),
-            slot=(operator, event.source, event.data.method.value, event.data.until is not None, ""),
+            cell=self._one((vintage.id, unit.code, indicator.id)),
+            slot=self._one((operator, event.source, event.data.method.value, event.data.until is not None, "")),
             domain=indicator.domain,
-            start=vintage.start,
-            end=vintage.end,
+            start=_at(vintage.start, offset),
+            end=vintage.end and _at(vintage.end, offset),
         )
+
+    def _one(self, value: T) -> T:
+        # one object for all that are equal: what thousands of routes have in common stays in the processor's cache
+        one: T = self._shared.setdefault(value, value)
+        return one
 
     def _unit(self, event: Event) -> tuple[Vintage, Unit]:
         register, data = self.rules.register, event.data
@@ -195,6 +207,14 @@ class Admission:
                     Reason.SCHEMA,
                     f"`until` {data.until} must lie after observed_at and at most one {period} later; state a lasting value instead",
                 )
+
+
+def _at(moment: datetime, offset: tzinfo | None) -> datetime:
+    # the same moment: two of one offset are compared ten times faster than two of different ones
+    try:
+        return moment.astimezone(offset)
+    except OverflowError:  # the first or the last day of the calendar
+        return moment
 
 
 def _travelled_wrongly(route: Route, key: bytes | None, domain: str, partition: int) -> Rejected:

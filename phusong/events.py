@@ -157,8 +157,8 @@ def decode(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | No
         try:
             event = _decode_event(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
-            event = _decode_slowly(value, headers)
-        return event if value.isascii() and b"\\u" not in value else _in_nfc(event)
+            return _in_nfc(_decode_slowly(value, headers))
+        return event if value.isascii() and b"\\" not in value else _in_nfc(event)
     if value is None:
         raise Rejected(Reason.NOT_JSON, "the record has no value; to take a statement back send a withdrawn event with a body")
     raise Rejected(Reason.TOO_LARGE, f"{len(value)} bytes; an event has at most {MAX_VALUE_BYTES}: split it by commune")

@@ -12,13 +12,12 @@ Owns nothing itself. Only this module and ownership.py know Faust.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -44,13 +43,13 @@ _LEAVE_SECONDS = 8.0
 
 def build_app(settings: Settings, rules: Rules) -> faust.App:
     """The Faust app with its one service. Nothing is connected before the app is started."""
-    scratch = tempfile.mkdtemp(prefix="phusong-worker-")  # Faust wants a directory, with no tables nothing of worth comes into it
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    # Faust wants a directory, and with no tables keeps nothing in it: one for all workers, so that a killed one leaves none behind
+    scratch = Path(tempfile.gettempdir()) / f"phusong-worker-{os.getuid()}"
     app = faust.App(
         "phusong",
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
         store="memory://",
-        datadir=scratch,
+        datadir=str(scratch),
         topic_allow_declare=False,
         topic_disable_leader=True,
         broker_session_timeout=settings.session_seconds,

@@ -199,6 +199,13 @@ def test_header_names_compare_without_case_and_a_missing_content_type_means_json
     assert decode(as_json(fields()["data"]), headers) == stated()
 
 
+def test_text_in_the_headers_of_binary_mode_becomes_nfc_too() -> None:
+    headers = [*BINARY_HEADERS[:1], ("ce_id", "Sơn Phú".encode()), *BINARY_HEADERS[2:]]
+    decomposed = [(name, unicodedata.normalize("NFD", raw.decode()).encode() if raw else raw) for name, raw in headers]
+    assert decomposed != headers
+    assert decode(as_json(fields()["data"]), decomposed).id == "Sơn Phú"
+
+
 def test_a_structured_value_wins_over_ce_headers() -> None:
     headers: list[tuple[str, bytes | None]] = [(name, b"other") for name, _ in BINARY_HEADERS]
     assert decode(as_json(fields()), headers) == stated()
