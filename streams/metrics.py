@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -39,6 +39,7 @@ class Metrics:
     """The worker's counters, and the server that shows them."""
 
     def __init__(self, rules: int) -> None:
+        disable_created_metrics()  # a second series for each counter, which nobody reads
         self.registry = registry = CollectorRegistry()
         self._events = Counter(
             "phusong_events", "Records applied, by what became of them.", ["domain", "outcome", "reason"], registry=registry
