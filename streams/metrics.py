@@ -39,7 +39,7 @@ class Metrics:
     """The worker's counters, and the server that shows them."""
 
     def __init__(self, rules: int) -> None:
-        disable_created_metrics()  # a second series for each counter, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody reads
         self.registry = registry = CollectorRegistry()
         self._events = Counter(
             "phusong_events", "Records applied, by what became of them.", ["domain", "outcome", "reason"], registry=registry
