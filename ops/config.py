@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from phusong.rules import core_digest, seeds_digest
-from phusong.settings import Settings, SettingsError, core_sources, read_rules
+from phusong.settings import Settings, core_sources, read_rules, seed_texts
 
 
 def check(settings: Settings) -> str:
@@ -32,16 +32,13 @@ def check(settings: Settings) -> str:
 
 def record(seeds: Path) -> int:
     """Give the rules of a seeds directory a new number if they changed, and return the number. Raises SettingsError on broken rows."""
-    texts = {file.name: file.read_text("utf-8-sig") for file in seeds.glob("*.csv")}
-    if not texts:
-        raise SettingsError(f"{seeds}: no seed files there; set PHUSONG_SEEDS to the directory that holds units.csv")
-    file = seeds / "rules.toml"
-    before = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    texts = seed_texts(seeds)
+    before = tomllib.loads(texts.get("rules.toml", ""))
     now = {"seeds": seeds_digest(texts), "core": core_digest(core_sources())}
     number = before.get("rules", 0)
     if {name: before.get(name) for name in now} != now:
         number += 1
-        file.write_text(
+        (seeds / "rules.toml").write_text(
             "# Written by `phusong config record`: the number grows with every change of these rows or of what the core makes of them.\n"
             f'rules = {number}\nseeds = "{now["seeds"]}"\ncore = "{now["core"]}"\n',
             "utf-8",

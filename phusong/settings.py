@@ -98,13 +98,7 @@ def read_rules(seeds: Path) -> Rules:
 
     Raises SettingsError naming every broken file and row.
     """
-    try:
-        texts = {file.name: file.read_text("utf-8-sig") for file in sorted(seeds.glob("*.csv"))}
-        texts |= {file.name: file.read_text("utf-8") for file in sorted(seeds.glob("rules.toml"))}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{seeds}: cannot be read: {error}") from error
-    if not texts:
-        raise SettingsError(f"{seeds}: no seed files there; set PHUSONG_SEEDS to the directory that holds units.csv")
+    texts = seed_texts(seeds)
     try:
         rules = Rules.from_texts(texts)
     except SeedError as error:
@@ -115,6 +109,18 @@ def read_rules(seeds: Path) -> Rules:
             "record the new rules with `phusong config record` so that every worker tells them apart"
         )
     return rules
+
+
+def seed_texts(seeds: Path) -> dict[str, str]:
+    """The tables of a seeds directory and its rules.toml, name -> text. Raises SettingsError where there are none or they are no text."""
+    try:
+        texts = {file.name: file.read_text("utf-8-sig") for file in sorted(seeds.glob("*.csv"))}
+        texts |= {file.name: file.read_text("utf-8") for file in sorted(seeds.glob("rules.toml"))}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{seeds}: cannot be read: {error}") from error
+    if not texts:
+        raise SettingsError(f"{seeds}: no seed files there; set PHUSONG_SEEDS to the directory that holds units.csv")
+    return texts
 
 
 def core_sources() -> dict[str, str]:
