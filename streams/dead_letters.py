@@ -31,5 +31,5 @@ async def send(delivery: Delivery, reject: Reject, rules: int) -> None:
         delivery.send(DEAD_LETTERS.name, message.partition(), message.key(), message.value(), headers)
     except BufferError:
         # a few thousand records of a mebibyte fill the client's queue before `room` counts them
-        await delivery.settle(delivery.sent)
+        await delivery.settle()
         delivery.send(DEAD_LETTERS.name, message.partition(), message.key(), message.value(), headers)

@@ -1,7 +1,7 @@
 """What this worker writes: one idempotent producer, and the knowledge of what the broker has acknowledged.
 
-Comes in: records with their partition. Goes out: the same on Kafka; `acknowledged(n)` tells whether everything up to the n-th is there.
-Owns the producer. A record that cannot be delivered is fatal: the worker ends with 3 and its successor publishes from the log.
+Comes in: records with their partition. Goes out: the same on Kafka; `settle` returns when everything sent so far is there. Owns the
+producer. A record that cannot be delivered is fatal: the worker ends with 3 and its successor publishes from the log.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from confluent_kafka import KafkaError, Message, Producer
 
 Headers = list[tuple[str, bytes | None]]
 
+UNDER_WAY_MAX = 10_000
+"""Records that may wait for their acknowledgement before senders wait, too: a tenth of what the client's queue takes."""
+
 
 class Fatal(Exception):  # noqa: N818 - what it means for the worker
     """The worker cannot go on: the process says so and ends with 3, so that a supervisor starts another."""
@@ -23,8 +26,8 @@ class Delivery:
     """Sends to named partitions; counts what is under way."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self.sent = 0
         self.failure: str | None = None
+        self._sent = 0
         self._under_way: set[int] = set()
         self._producer = Producer(
             {
@@ -40,22 +43,12 @@ class Delivery:
             }
         )
 
-    def send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> int:
-        """Queue a record; its number is for `acknowledged`. Raises BufferError when the queue is full: `settle` first."""
-        number = self.sent + 1
+    def send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Queue a record. Raises BufferError when the queue is full: `settle` first."""
+        number = self._sent + 1
         self._producer.produce(topic, value, key, partition, partial(self._delivered, number), headers=headers)
-        self.sent = number
+        self._sent = number
         self._under_way.add(number)
-        return number
-
-    def acknowledged(self, number: int) -> bool:
-        """Whether the broker has acknowledged everything up to that number."""
-        return number < min(self._under_way, default=number + 1)
-
-    @property
-    def under_way(self) -> int:
-        """How many records wait for their acknowledgement."""
-        return len(self._under_way)
 
     def poll(self) -> None:
         """Take in delivery reports. Raises Fatal when a record could not be delivered."""
@@ -63,29 +56,29 @@ class Delivery:
         if self.failure is not None:
             raise Fatal(f"could not write to Kafka: {self.failure}; is the broker reachable and are its disks full?")
 
-    async def settle(self, number: int) -> None:
-        """Wait until everything up to that number is acknowledged."""
+    async def settle(self) -> None:
+        """Wait until the broker has acknowledged everything sent before this call."""
+        last = self._sent
         self._producer.poll(0)
-        while not self.acknowledged(number):
+        while min(self._under_way, default=last + 1) <= last:
             await asyncio.sleep(0.002)
             self.poll()
 
-    async def room(self, most: int = 10_000) -> None:
-        """Wait until fewer than `most` records are under way."""
+    async def room(self) -> None:
+        """Wait until fewer than `UNDER_WAY_MAX` records are under way."""
         self.poll()
-        while self.under_way >= most:
+        while len(self._under_way) >= UNDER_WAY_MAX:
             await asyncio.sleep(0.002)
             self.poll()
 
-    async def flush(self, timeout_seconds: float) -> int:
-        """Bounded: how many records are still under way after that time."""
+    async def flush(self, timeout_seconds: float) -> None:
+        """Wait until nothing is under way, at most that long."""
         # not the client's own flush in a thread: delivery reports must come in where everything else runs
         deadline = time.monotonic() + timeout_seconds
         self._producer.poll(0)
         while self._under_way and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
             self._producer.poll(0)
-        return len(self._under_way)
 
     def _delivered(self, number: int, error: KafkaError | None, message: Message) -> None:
         self._under_way.discard(number)

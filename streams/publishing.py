@@ -102,7 +102,7 @@ class Publishing:
                     await self._publish_share(one, heartbeat, done, since_ms)
             ready = sum(one.ready for one in held)
             self._metrics.shares(ready, len(held) - ready)
-            await self._delivery.settle(self._delivery.sent)
+            await self._delivery.settle()
             for moment_ms in since_ms:
                 self._metrics.event_published(self._wall().timestamp() - moment_ms / 1000)
             if done:
