@@ -12,20 +12,16 @@ bench are such that each decides its row. Its time runs from the call of produce
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from bench.world import PROVINCE, SHARE, BenchError, Made, child_environment, cluster, end_of, events, producer, say, tell
+from ops.demo import child
 from phusong.rows import decode_commune
 from phusong.settings import Settings
 from phusong.topics import COMMUNES, SOURCES
@@ -35,7 +31,6 @@ SECONDS = 20
 WARM_UP_SECONDS = 5
 _READY_SECONDS_MAX = 60.0
 _LAST_ROW_SECONDS_MAX = 30.0
-_STOP_SECONDS_MAX = 15.0
 _KEY = PROVINCE.encode()
 
 
@@ -83,28 +78,6 @@ class Arrivals:
                 self.left -= 1
 
 
-@contextmanager
-def _worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "ops.cli", "worker"],
-            env={**child_environment(settings), "TMPDIR": str(log.parent)},  # what a killed worker leaves behind goes with the rest
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is ours to handle
-        )
-    try:
-        yield worker
-    finally:
-        worker.terminate()
-        try:
-            worker.wait(_STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-
-
 def _send(settings: Settings, made: list[Made], rate: int) -> list[float]:
     """Send them one by one at an even pace; returns when each was given to produce()."""
     sending = producer(settings)
@@ -135,7 +108,8 @@ def bench(rate: int, seconds: int) -> dict[str, Any]:
         log = directory / "worker.log"
         arrivals = Arrivals(settings, made)
         try:
-            with _worker(settings, log) as worker:
+            environment = {**child_environment(settings), "TMPDIR": str(log.parent)}  # Faust's scratch goes with the rest
+            with child(["worker"], environment, log) as worker:
                 say("starting the worker")
                 if not arrivals.first_row.wait(_READY_SECONDS_MAX):
                     raise BenchError(f"the worker publishes nothing; the end of its log:\n{end_of(log)}")

@@ -102,7 +102,7 @@ def demo(settings: Settings, data_dir: Path | None, report: Report) -> Iterator[
         children: dict[str, subprocess.Popen[bytes]] = {}
         address = stack.enter_context(_reading_end(data_dir / "address"))
         for name, command in (("worker", ["worker"]), ("feed", ["feed", "--address-file", str(data_dir / "address")])):
-            children[name] = stack.enter_context(_child(command, environment, data_dir / f"{name}.log"))
+            children[name] = stack.enter_context(child(command, environment, data_dir / f"{name}.log"))
         running = Running("", servers, children, data_dir)
         running.url = _await(running, address, sent)
         yield running
@@ -149,9 +149,10 @@ def _reading_end(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _child(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def child(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A `phusong` command as a process of its own: ends with the block, or with this process; its output goes to `log`."""
     with log.open("wb") as output:
-        child = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "ops.cli", *command],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -161,14 +162,14 @@ def _child(command: list[str], environment: dict[str, str], log: Path) -> Iterat
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - we have no other threads that hold locks when this forks
         )
     try:
-        yield child
+        yield process
     finally:
-        child.terminate()
+        process.terminate()
         try:
-            child.wait(_STOP_SECONDS_MAX)
+            process.wait(_STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            process.kill()
+            process.wait()
 
 
 def _end_with_parent() -> None:
