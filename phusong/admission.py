@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from phusong.events import MAX_COUNT, Event, Method, Reason, Rejected, Stated, decode
-from phusong.evidence import Cell, Slot, place_key
+from phusong.evidence import Cell, Slot
 from phusong.indicators import Indicator
-from phusong.periods import period_end
+from phusong.periods import one_after
+from phusong.places import place_key
 from phusong.register import Unit, Vintage
 from phusong.rules import Rules
 from phusong.topics import PARTITIONS, share_of
@@ -199,10 +200,10 @@ class Admission:
         if data.until is not None:
             period = self.rules.catalogue.indicators[data.indicator].period
             try:
-                length = period_end(period, data.observed_at, after=1) - period_end(period, data.observed_at)
+                longest = one_after(period, data.observed_at)
             except (OverflowError, ValueError):  # the calendar ends with the year 9999
                 raise Rejected(Reason.SCHEMA, f"`until` {data.until} lies beyond the calendar; mend the dates") from None
-            if not data.observed_at < data.until <= data.observed_at + length:
+            if not data.observed_at < data.until <= longest:
                 raise Rejected(
                     Reason.SCHEMA,
                     f"`until` {data.until} must lie after observed_at and at most one {period} later; state a lasting value instead",

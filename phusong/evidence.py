@@ -6,11 +6,16 @@ Bad input does not come here: `admission` has rejected it.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import TypeVar
+
+from msgspec import Struct
 
 from phusong.events import Event, Stated, Withdrawn, data_bytes
+from phusong.places import place_key
+
+E = TypeVar("E", bound=Event)
 
 Cell = tuple[str, str, str]
 """(vintage, commune, indicator): what has one value at a time."""
@@ -18,7 +23,15 @@ Cell = tuple[str, str, str]
 Slot = tuple[str, str, str, bool, str]
 """(operator, source, method, temporary or not, place of a partial measurement or ""): who said it, about whose service, and how."""
 
-Slots = dict[Slot, Event]
+
+class Emptied(Struct, frozen=True, gc=False):
+    """A slot whose statement was taken back: unknown, but the size that was last stated in it still weighs the unit (None: none was)."""
+
+    by: Withdrawn
+    last: Stated | None
+
+
+Slots = dict[Slot, Stated | Emptied]
 
 
 class Outcome(IntEnum):
@@ -33,7 +46,10 @@ _ADMITTED, _DUPLICATE, _SUPERSEDED = Outcome.ADMITTED, Outcome.DUPLICATE, Outcom
 
 
 def fold(slots: Slots, slot: Slot, event: Event) -> Outcome:
-    """Keep the greater of what the slot holds and `event`, by (observed_at, time, id, bytes of data). Changes `slots` in place."""
+    """Keep the greater of what the slot holds and `event`, by (observed_at, time, id, bytes of data). Changes `slots` in place.
+
+    Under a withdrawal the greatest statement before it is kept too, for its `expected`.
+    """
     data = event.data
     if data.measured is None:
         return _fold_one(slots, slot, event)
@@ -44,16 +60,36 @@ def fold(slots: Slots, slot: Slot, event: Event) -> Outcome:
 
 def _fold_one(slots: Slots, slot: Slot, event: Event) -> Outcome:
     held = slots.get(slot)
-    if held is not None:
-        new_at, held_at = event.data.observed_at, held.data.observed_at
-        if not new_at > held_at:
-            if new_at < held_at:
-                return _SUPERSEDED
-            new, old = _rest(event), _rest(held)
-            if not new > old:
-                return _DUPLICATE if new == old else _SUPERSEDED
+    if type(held) is not Stated or type(event) is not Stated:
+        return _fold_emptied(slots, slot, event)
+    new_at, held_at = event.data.observed_at, held.data.observed_at
+    if not new_at > held_at:
+        if new_at < held_at:
+            return _SUPERSEDED
+        new, old = _rest(event), _rest(held)
+        if not new > old:
+            return _DUPLICATE if new == old else _SUPERSEDED
     slots[slot] = event
     return _ADMITTED
+
+
+def _fold_emptied(slots: Slots, slot: Slot, event: Event) -> Outcome:
+    """Where the slot is empty, or one of the two is a withdrawal."""
+    held = slots.get(slot)
+    if held is None:
+        slots[slot] = event if isinstance(event, Stated) else Emptied(event, None)
+        return _ADMITTED
+    standing = held.by if isinstance(held, Emptied) else held
+    if order(event) == order(standing):
+        return _DUPLICATE
+    if order(event) > order(standing):
+        last = held.last if isinstance(held, Emptied) else held
+        slots[slot] = event if isinstance(event, Stated) else Emptied(event, last)
+        return _ADMITTED
+    if isinstance(held, Emptied) and isinstance(event, Stated) and (held.last is None or order(event) > order(held.last)):
+        slots[slot] = Emptied(held.by, event)
+        return _ADMITTED
+    return _DUPLICATE if isinstance(held, Emptied) and event == held.last else _SUPERSEDED
 
 
 def _rest(event: Event) -> tuple[object, ...]:
@@ -61,35 +97,29 @@ def _rest(event: Event) -> tuple[object, ...]:
     return (event.time, event.id, data_bytes(event), type(event) is Withdrawn)
 
 
-def later(one: Event, other: Event) -> Event:
-    """The greater of two events by the slot order; two slots' events may tie in all of that, and then the source decides."""
-    return max(one, other, key=lambda e: (e.data.observed_at, *_rest(e), e.source))
+def order(event: Event) -> tuple[object, ...]:
+    """What makes one event greater than another; events of two slots may tie in all else, and then the source decides."""
+    return (event.data.observed_at, *_rest(event), event.source)
 
 
-def merge(one: dict[Cell, Slots], other: dict[Cell, Slots]) -> dict[Cell, Slots]:
+def later(one: E, other: E) -> E:
+    """The greater of two events by `order`."""
+    first, second = (one.data.observed_at, one.time, one.id), (other.data.observed_at, other.time, other.id)
+    if first != second:  # seldom must the bytes be looked at
+        return one if first > second else other
+    return one if order(one) >= order(other) else other
+
+
+def merge(one: Mapping[Cell, Slots], other: Mapping[Cell, Slots]) -> dict[Cell, Slots]:
     """The evidence of both: commutative, associative, idempotent."""
     merged = {cell: dict(slots) for cell, slots in one.items()}
     for cell, slots in other.items():
         mine = merged.setdefault(cell, {})
-        for slot, event in slots.items():
-            _fold_one(mine, slot, event)
+        for slot, held in slots.items():
+            if isinstance(held, Emptied):
+                if held.last is not None:
+                    _fold_one(mine, slot, held.last)
+                _fold_one(mine, slot, held.by)
+            else:
+                _fold_one(mine, slot, held)
     return merged
-
-
-def stated(slots: Slots, operator: str, methods: Iterable[str]) -> list[tuple[Slot, Stated]]:
-    """What the operator's lasting, whole slots of these methods hold, withdrawals left out."""
-    wanted = frozenset(methods)
-    return [
-        (slot, event)
-        for slot, event in slots.items()
-        if slot[0] == operator and slot[2] in wanted and not slot[3] and not slot[4] and isinstance(event, Stated)
-    ]
-
-
-_KIND_WORDS = frozenset({"thôn", "xóm", "bản", "tổ"})
-
-
-def place_key(name: str) -> str:
-    """How villages' names are compared: NFC, case folded, spaces single, a leading kind word (thôn, xóm, bản, tổ) dropped."""
-    words = unicodedata.normalize("NFC", name).casefold().split()
-    return " ".join(words[1:] if len(words) > 1 and words[0] in _KIND_WORDS else words)

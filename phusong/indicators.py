@@ -13,22 +13,26 @@ from fractions import Fraction
 from msgspec import Struct
 
 from phusong.periods import Period
-
-
-class Base(StrEnum):
-    """A commune's weight in its province."""
-
-    UNITS = "units"
+from phusong.register import Base
 
 
 class Union(StrEnum):
-    """How the obliged operators' views become one value of a commune."""
+    """How the obliged operators' views become one value of a commune: see unions.py."""
 
     LATEST = "latest"
+    LARGEST = "largest"
+    ANY = "any"
+    PLACES = "places"
+    SUM = "sum"
+    POOL = "pool"
 
 
 class Indicator(Struct, frozen=True, kw_only=True):
-    """What is counted: `covered` of `expected` per commune, as its definition says (Vietnamese and English, with its source)."""
+    """What is counted: `covered` of `expected` per commune, as its definition says (Vietnamese and English, with its source).
+
+    `period` and `deadline_days` hold for every obligation that names none; ratios measured and declared that differ by more than
+    `tolerance` are in conflict; `at_most`: the indicator that this one can never exceed ("" none: received ≤ covered).
+    """
 
     id: str
     domain: str
@@ -37,9 +41,18 @@ class Indicator(Struct, frozen=True, kw_only=True):
     base: Base
     union: Union
     period: Period
+    deadline_days: int
+    tolerance: Fraction
+    at_most: str
     definition_vi: str
     definition_en: str
+    status: str
     source: str
+
+    @property
+    def counts_places(self) -> bool:
+        """Whether `covered` and `expected` count villages, so that each name in `uncovered` is one of the gap."""
+        return self.base is Base.VILLAGES or self.union is Union.PLACES
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -109,18 +122,18 @@ class Catalogue:
 
     def target_at(self, indicator: str, province: str, moment: datetime) -> Target | None:
         """The target that applies: the province's own before the national one, then the one that started last."""
-        held = [t for t in self.targets if t.indicator == indicator and t.province in ("", province) and t.holds(moment)]
+        held = [t for t in self.targets_of(indicator, province) if t.holds(moment)]
         return max(held, key=lambda t: (t.province != "", t.start), default=None)
 
     def obliged(self, indicator: str, province: str, commune: str) -> tuple[Obligation, ...]:
         """Every obligation, past and future ones too, on this commune and indicator."""
-        return tuple(o for o in self._obligations.get((indicator, province), ()) if not o.communes or commune in o.communes)
+        every = self._obligations.get((indicator, province), ())
+        return tuple([o for o in every if not o.communes or commune in o.communes])
 
-    def turning_points(self, indicator: str, province: str) -> list[datetime]:
-        """The moments at which a row about this indicator begins, falls due or ends: what time alone changes."""
-        rows: list[Target | Obligation] = [
-            *(t for t in self.targets if t.indicator == indicator and t.province in ("", province)),
-            *self._obligations.get((indicator, province), ()),
-        ]
-        moments = {row.start for row in rows} | {row.end for row in rows if row.end}
-        return sorted(moments | {row.due for row in rows if isinstance(row, Target) and row.due})
+    def targets_of(self, indicator: str, province: str) -> tuple[Target, ...]:
+        """Every target, past and future ones too, that may apply to this indicator in this province."""
+        return tuple(t for t in self.targets if t.indicator == indicator and t.province in ("", province))
+
+    def obligations_of(self, indicator: str, province: str) -> tuple[Obligation, ...]:
+        """Every obligation, past and future ones too, on this indicator in this province."""
+        return tuple(self._obligations.get((indicator, province), ()))

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from phusong.events import Instant, Origin
+from phusong.register import Base
 
 VERSION_HEADER = "phusong-version"
 VERDICT_TYPE = "vn.phusong.coverage.verdict.v1"
@@ -28,6 +29,29 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Mark(StrEnum):
+    """What a reader must know of a commune's figure beside the figure."""
+
+    CONFLICT = "conflict"
+    """Measured and declared differ beyond the tolerance, or it exceeds the indicator that it cannot exceed."""
+    CONTESTED = "contested"
+    """A petition claims less, and no measurement has settled it."""
+    INTERRUPTED = "interrupted"
+    """A temporary state is under way."""
+    BASIS = "basis"
+    """A size was stated that is unlike the register's, or unlike another operator's."""
+    IMPUTED = "imputed"
+    """The weight is not known, or not of the whole."""
+    INHERITED = "inherited"
+    """It comes from the units that this one was made of."""
+    ASSUMED = "assumed"
+    """A statement or the weight is assumed."""
+    SIMULATED = "simulated"
+    """A statement is simulated."""
+    NOT_APPLICABLE = "not_applicable"
+    """There is nothing to cover."""
+
+
 class Verdict(StrEnum):
     """How a ratio stands against its target."""
 
@@ -38,8 +62,8 @@ class Verdict(StrEnum):
     NO_TARGET = "no_target"
 
 
-class CommuneRow(Struct, frozen=True, kw_only=True):
-    """One commune and indicator: `covered` of `expected` as last stated (None: unknown), and its ratio's interval."""
+class CommuneRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One commune and indicator: `covered` of `expected` as stated (None: unknown), its ratio's interval, its weight and its marks."""
 
     vintage: str
     province: str
@@ -48,14 +72,17 @@ class CommuneRow(Struct, frozen=True, kw_only=True):
     district: str
     indicator: str
     state: State
-    covered: int | None
+    covered: int | float | None
     expected: int | None
+    weight: int | None
+    """None: not known; the province then takes the mean of those that are."""
     ratio: float | None
     low: float | None
     high: float | None
     observed_at: Instant | None
     fresh_until: Instant | None
     uncovered: tuple[str, ...] | None
+    marks: tuple[Mark, ...]
     reporters: dict[str, Instant]
     """Obliged reporter -> when its statement goes or went stale (never stated: when its first one was due)."""
     origin: Origin | None
@@ -68,7 +95,21 @@ class CommuneRow(Struct, frozen=True, kw_only=True):
         return f"{self.vintage}/{self.commune}/{self.indicator}"
 
 
-class ProvinceRow(Struct, frozen=True, kw_only=True):
+class Projection(Struct, frozen=True, kw_only=True, gc=False):
+    """When the target is reached at the pace of the last periods; None: not at that pace.
+
+    `earliest` and `latest` by the quick and the slow quarter of the paces seen; `pace` is the share gained in a year of 365 days, from
+    `points` periods.
+    """
+
+    reached_at: Instant | None
+    earliest: Instant | None
+    latest: Instant | None
+    pace: float
+    points: int
+
+
+class ProvinceRow(Struct, frozen=True, kw_only=True, gc=False):
     """One province and indicator: Σ w·r of Σ w over all units of the vintage, with its interval, completeness, target and verdict."""
 
     vintage: str
@@ -77,6 +118,7 @@ class ProvinceRow(Struct, frozen=True, kw_only=True):
     domain: str
     indicator: str
     indicator_name: str
+    base: Base
     covered: int | float
     expected: int | float
     ratio: float | None
@@ -89,12 +131,18 @@ class ProvinceRow(Struct, frozen=True, kw_only=True):
     target_source: str | None
     target_status: str | None
     target_due: Instant | None
+    projection: Projection | None
+    """Only for `not_yet`, and only from enough points."""
     units: dict[State, int]
-    marks: dict[str, int]
+    marks: dict[Mark, int]
     origin: Origin | None
     origins: dict[Origin, int]
     oldest_observed_at: Instant | None
     reporters_due: dict[str, Instant]
+    reporters_overdue: dict[str, int]
+    """Obliged reporter -> communes that it owes a report on."""
+    reliability: dict[str, tuple[int, int]]
+    """Reporter -> field measurements that agree with what it declared for the same operator and time, of how many."""
 
     @property
     def key(self) -> str:
@@ -117,6 +165,36 @@ class Version(Struct, frozen=True, order=True, array_like=True):
     as_of: Instant
 
 
+class CauseKind(StrEnum):
+    """What made a verdict change."""
+
+    STATEMENT = "statement"
+    WITHDRAWAL = "withdrawal"
+    TIME = "time"
+    """The passing of time alone: something went stale, or a temporary state ended."""
+    OBLIGATION = "obligation"
+    """An obligation began or ended."""
+    SUCCESSION = "succession"
+    """A list of communes came into force or left it."""
+    TARGET = "target"
+    """A target row began, fell due or ended."""
+    RULES = "rules"
+    """The rows of seeds/ or the program changed."""
+    REBUILD = "rebuild"
+    """It changed while no worker was there to see; the events are those between the two entries."""
+
+
+MAX_CAUSES = 20
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Why: `events` are `source id` of the first MAX_CAUSES events since the assessment before, `more` how many others there were."""
+
+    kind: CauseKind
+    events: tuple[str, ...] = ()
+    more: int = 0
+
+
 class VerdictChange(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A verdict that changed: `previous` is the id of the key's entry before, so that the entries form a chain."""
 
@@ -131,6 +209,9 @@ class VerdictChange(Struct, frozen=True, kw_only=True, rename={"from_": "from"})
     high: float | None
     target: float | None
     as_of: Instant
+    rules: int = 0
+    """Number of the rules that judged."""
+    cause: Cause = Cause(kind=CauseKind.REBUILD)
 
     @property
     def key(self) -> str:
@@ -188,8 +269,13 @@ def decode_version(headers: list[tuple[str, bytes | None]] | None) -> Version | 
     return None
 
 
-def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, as_of: datetime) -> VerdictEvent:
-    """The change from `previous` (the key's last entry) to what `row` says; its id is a hash of key, previous id and new verdict."""
+def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, cause: Cause, rules: int, as_of: datetime) -> VerdictEvent:
+    """The change from `previous` (the key's last entry) to what `row` says; its id is a hash of key, previous id and new verdict.
+
+    What no worker saw happen (`cause` is a rebuild) is put down to the rules where another number of them judged before.
+    """
+    if cause.kind is CauseKind.REBUILD and previous is not None and previous.data.rules != rules:
+        cause = Cause(kind=CauseKind.RULES)
     before = None if previous is None else previous.id
     digest = hashlib.sha256(f"{row.key}\n{before or ''}\n{row.verdict}".encode()).hexdigest()
     change = VerdictChange(
@@ -204,6 +290,8 @@ def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, as_of: dateti
         high=row.high,
         target=row.target,
         as_of=as_of,
+        rules=rules,
+        cause=cause,
     )
     return VerdictEvent(
         specversion="1.0",
