@@ -56,11 +56,14 @@ INDICATORS = {
 """Domain -> its indicators: 12 together."""
 
 SPEAKERS = {
-    "telecom": (("operator-a", ""), ("operator-b", ""), ("department", "operator-a"), ("department", "operator-b")),
-    "broadcast": (("broadcaster", ""), ("department", "broadcaster")),
-    "postal": (("post-office", ""), ("department", "post-office")),
+    "telecom": (("operator-a", ""), ("operator-b", ""), ("department", "operator-c"), ("department", "operator-d")),
+    "broadcast": (("broadcaster", ""), ("department", "relay")),
+    "postal": (("post-office", ""), ("department", "courier")),
 }
-"""Domain -> who speaks, about whose service ("": its own); the department has measured, the others declare."""
+"""Domain -> who speaks, about whose service ("": its own); the department has measured, the others declare.
+
+Nobody declares what it has measured: a declaration may not stand against a measurement, and here each event is to count in its row.
+"""
 
 _VILLAGES = (
     *("Bản Lãm", "Nà Tạng", "Tát Kẻ", "Thôn Đồng Mới", "Khuổi Trang", "Nặm Đíp", "Phia Xeng", "Xóm Cây Đa", "Lũng Giềng", "Bản Chợ"),
@@ -140,25 +143,29 @@ def producer(settings: Settings) -> Producer:
 
 
 def write_seeds(directory: Path) -> None:
-    """The shipped seeds with other indicators, reporters, obligations and targets: each row a shipped one with other words."""
+    """One list, one province and 12 indicators of the shipped seeds, with reporters, obligations and targets of their own."""
     directory.mkdir()
-    vintages, units = ([row for row in _shipped(name) if row["vintage"] == VINTAGE] for name in ("vintages", "units"))
-    indicator, reporter, obligation, target = (_shipped(name)[0] for name in ("indicators", "reporters", "obligations", "targets"))
     names = [name for some in INDICATORS.values() for name in some]
+    reporter, obligation, target = (_shipped(name)[0] for name in ("reporters", "obligations", "targets"))
+    units = [row for row in _shipped("units") if row["vintage"] == VINTAGE and row["province"] == PROVINCE]
+    codes = {row["code"] for row in units}
     operators: dict[str, set[str]] = {}
     for speakers in SPEAKERS.values():
         for source, operator in speakers:
             operators.setdefault(source, set()).add(operator)
     tables: dict[str, list[dict[str, str]]] = {
-        "vintages": [{**row, "end": ""} for row in vintages],
+        "vintages": [{**row, "end": ""} for row in _shipped("vintages") if row["vintage"] == VINTAGE],
         "provinces": [row for row in _shipped("provinces") if row["code"] == PROVINCE],
-        "units": [row for row in units if row["province"] == PROVINCE],
-        "indicators": [{**indicator, "indicator": name} for name in names],
+        "units": units,
+        "successions": [],
+        "bases": [row for row in _shipped("bases") if row["vintage"] == VINTAGE and row["code"] in codes],
+        "places": [row for row in _shipped("places") if row["vintage"] == VINTAGE and row["commune"] in codes],
+        "indicators": [row for row in _shipped("indicators") if row["indicator"] in names],
         "reporters": [
             {**reporter, "reporter": source, "operators": " ".join(sorted(spoken_for))} for source, spoken_for in operators.items()
         ],
         "obligations": [
-            {**obligation, "reporter": source, "operator": operator, "indicator": name, "start": VINTAGE}
+            {**obligation, "reporter": source, "operator": operator, "indicator": name, "province": PROVINCE, "start": VINTAGE, "end": ""}
             for domain, some in INDICATORS.items()
             for name in some
             for source, operator in SPEAKERS[domain]
@@ -167,7 +174,7 @@ def write_seeds(directory: Path) -> None:
     }
     for name, rows in tables.items():
         with (directory / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(_shipped(name)[0]))
             writer.writeheader()
             writer.writerows(rows)
     record(directory)

@@ -52,6 +52,18 @@ COUNTS: tuple[tuple[str, str, str, Callable[[ProvinceRow], Iterable[tuple[str, f
         "reporter",
         lambda r: ((reporter, due.timestamp()) for reporter, due in r.reporters_due.items()),
     ),
+    (
+        "coverage_reporter_overdue_communes",
+        "Communes that the reporter owes a report on.",
+        "reporter",
+        lambda r: ((reporter, r.reporters_overdue.get(reporter, 0)) for reporter in r.reporters_due),
+    ),
+    (
+        "coverage_reliability_ratio",
+        "Share of field measurements that agree with what the reporter declared for the same operator and time; absent: none to compare.",
+        "reporter",
+        lambda r: ((reporter, agreed / checked) for reporter, (agreed, checked) in r.reliability.items()),
+    ),
 )
 
 
@@ -96,10 +108,12 @@ class FeedCollector(Collector):
             (((*at, held.row.commune), held.row.ratio) for at, held in communes if held.row.state is not State.UNKNOWN),
         )
         # about the commune, not about an indicator: one series each, for joins by (province, vintage, commune)
-        info = InfoMetricFamily("coverage_commune", "Names of a commune.", labels=("province", "vintage", "commune"))
+        info = InfoMetricFamily("coverage_commune", "Names and place of a commune.", labels=("province", "vintage", "commune"))
         for key, row in {(held.row.province, held.row.vintage, held.row.commune): held.row for _, held in communes}.items():
-            # no vintage has coordinates yet
-            info.add_metric(key, {"name": row.name, "district": row.district, "latitude": "", "longitude": ""})
+            unit = self._rules.register.units.get((row.vintage, row.commune))
+            latitude, longitude = (unit.latitude, unit.longitude) if unit else (None, None)
+            where = {"latitude": "" if latitude is None else str(latitude), "longitude": "" if longitude is None else str(longitude)}
+            info.add_metric(key, {"name": row.name, "district": row.district, **where})
         yield info
 
     def _current(self, held: list[Held[R]]) -> list[tuple[Labels, Held[R]]]:

@@ -27,8 +27,12 @@ from ops import table, topics
 from ops.local_kafka import LocalKafka
 from ops.table import Json
 from phusong.admission import Admission
+from phusong.events import Rejected
+from phusong.province import Province
+from phusong.rows import State
+from phusong.rules import Rules
 from phusong.settings import PREFIX, Settings, SettingsError, read_rules, read_settings
-from producers.files import INTERRUPTED, send_file
+from producers.files import INTERRUPTED, read_events, send_file
 from producers.publisher import Publisher
 
 Report = Callable[[str], None]
@@ -57,13 +61,9 @@ class Running:
         """The province rows that the feed serves."""
         return table.fetch(self.url, "/api/v1/provinces")
 
-    def gaps(self) -> list[Json]:
-        """The communes behind each gap."""
-        return table.fetch(self.url, "/api/v1/gaps")
-
-    def gaps_of(self, indicator: str) -> list[Json]:
-        """The communes behind the gap of one indicator."""
-        return table.fetch(self.url, f"/api/v1/gaps?indicator={indicator}")
+    def gaps(self, row: Json) -> list[Json]:
+        """The communes behind the gap of a province row."""
+        return table.fetch_gaps(self.url, row)
 
     def wait(self) -> None:
         """Until Ctrl-C; raises DemoError when a part ends by itself."""
@@ -97,14 +97,15 @@ def demo(settings: Settings, data_dir: Path | None, report: Report) -> Iterator[
             raise DemoError("the topics could not be created, see above")
         facts = sorted((settings.seeds / "facts").glob("*.jsonl"))
         report("Gửi số liệu mẫu… (sending the facts)")
-        sent = _send(settings, facts, report)
+        rules = read_rules(settings.seeds)
+        _send(settings, rules, facts, report)
         report("Khởi động bộ xử lý và trang số liệu… (starting worker and feed)")
         children: dict[str, subprocess.Popen[bytes]] = {}
         address = stack.enter_context(_reading_end(data_dir / "address"))
         for name, command in (("worker", ["worker"]), ("feed", ["feed", "--address-file", str(data_dir / "address")])):
             children[name] = stack.enter_context(child(command, environment, data_dir / f"{name}.log"))
         running = Running("", servers, children, data_dir)
-        running.url = _await(running, address, sent)
+        running.url = _await(running, address, _known(settings, rules, facts))
         yield running
 
 
@@ -127,18 +128,31 @@ def _clock(settings: Settings, data_dir: Path) -> dict[str, str]:
         raise SettingsError(f"{file}: is not a clock that the demo wrote ({error}); delete it to start a new one") from error
 
 
-def _send(settings: Settings, facts: list[Path], report: Report) -> int:
-    admission = Admission(read_rules(settings.seeds))
-    acknowledged = 0
-    with Publisher(settings.bootstrap_servers, admission, lambda: datetime.now(UTC)) as publisher:
+def _send(settings: Settings, rules: Rules, facts: list[Path], report: Report) -> None:
+    with Publisher(settings.bootstrap_servers, Admission(rules), lambda: datetime.now(UTC)) as publisher:
         for file in facts:
             sent = send_file(str(file), publisher, report, lambda _: None)
             if sent.stopped == INTERRUPTED:
                 raise KeyboardInterrupt
             if sent.rejected or sent.failed:
                 raise DemoError(f"{file}: {sent.rejected} lines rejected, {sent.failed} not acknowledged")
-            acknowledged += sent.acknowledged
-    return acknowledged
+
+
+def _known(settings: Settings, rules: Rules, facts: list[Path]) -> dict[str, int]:
+    """Key of each province row of the list in force -> of how many communes the facts let something be known, by the core itself."""
+    route = Admission(rules).route
+    homes = {home: Province(rules, home) for home in rules.register.homes}
+    for file in facts:
+        for _, event, _ in read_events(str(file)):
+            if not isinstance(event, Rejected):
+                where = route(event)
+                homes[where.province].apply(where.cell, where.slot, event)
+    as_of = settings.as_of(datetime.now(UTC))
+    in_force = rules.register.vintage_at(as_of)
+    for province in homes.values():
+        province.rows(as_of)
+    rows = [row for province in homes.values() for row in province.province_rows()]
+    return {row.key: row.units[State.FRESH] + row.units[State.STALE] for row in rows if in_force and row.vintage == in_force.id}
 
 
 @contextmanager
@@ -178,8 +192,8 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _await(running: Running, address: Path, facts: int) -> str:
-    """The feed's address, once it shows every fact."""
+def _await(running: Running, address: Path, known: dict[str, int]) -> str:
+    """The feed's address, once it shows every province row, and in each of them at least as many communes as the facts are about."""
     deadline = time.monotonic() + _READY_SECONDS_MAX
     while time.monotonic() < deadline:
         running.check()
@@ -190,6 +204,7 @@ def _await(running: Running, address: Path, facts: int) -> str:
                 rows = running.provinces()
         except (OSError, ValueError, urllib.error.URLError, table.FeedUnreachableError):
             continue
-        if sum(row["units"]["fresh"] + row["units"]["stale"] for row in rows) >= facts:
+        shown = {f"{row['vintage']}/{row['province']}/{row['indicator']}": table.known(row) for row in rows}
+        if all(shown.get(key, -1) >= communes for key, communes in known.items()):
             return running.url
     raise DemoError(f"after {_READY_SECONDS_MAX:.0f} s the feed does not show the facts yet; is this machine very busy?")

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from fractions import Fraction
+from math import floor
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ops.text import day, number
 from phusong.assessment import percent
 from phusong.periods import VIETNAM
 
@@ -32,9 +35,23 @@ VERDICTS = {
 STATES = {"fresh": "còn hạn", "stale": "quá hạn", "unknown": "chưa báo cáo"}
 ORIGINS = {"real": "thực", "assumed": "giả định", "simulated": "mô phỏng"}
 SCOPES = {"national": "quốc gia", "province": "cấp tỉnh"}
+MARKS = {
+    "conflict": "số đo trái số khai",
+    "contested": "có kiến nghị",
+    "interrupted": "đang gián đoạn",
+    "basis": "lệch mẫu số",
+    "imputed": "chưa biết trọng số",
+    "inherited": "kế thừa xã cũ",
+    "assumed": "giả định",
+    "simulated": "mô phỏng",
+    "not_applicable": "không áp dụng",
+}
+_COUNTED = {"units": "xã", "villages": "thôn", "households": "hộ", "population": "người", "reported": ""}
 _STYLES = {"met": "green", "missed": "bold red", "not_yet": "yellow", "uncertain": "yellow", "no_target": "dim"}
 _NAMED = 10
 """How many communes of a gap are named in the terminal; the API names all."""
+_WIDE = 150
+"""From this width on an indicator's id stays in one piece."""
 
 
 class FeedUnreachableError(RuntimeError):
@@ -51,6 +68,11 @@ def fetch(url: str, path: str) -> list[Json]:
         raise FeedUnreachableError(f"{url}{path}: the feed does not answer ({error}); is `phusong feed` running?") from error
 
 
+def fetch_gaps(url: str, row: Json) -> list[Json]:
+    """The communes behind the gap of a province row. Raises FeedUnreachableError."""
+    return fetch(url, f"/api/v1/gaps?province={row['province']}&indicator={row['indicator']}&vintage={row['vintage']}")
+
+
 def target_text(row: Json) -> str:
     """A target with its scope and source: "100 % (quốc gia, NQ 01/NQ-CP 2021)"."""
     if row["target"] is None:
@@ -60,32 +82,70 @@ def target_text(row: Json) -> str:
     return f"{whole} ({SCOPES[row['target_scope']]}, {row['target_source']}{assumed})"
 
 
-def show(console: Console, provinces: Sequence[Json], gaps: Sequence[Json]) -> None:
-    """Print the table, and under it the communes that are missing where a target is missed."""
+def known(row: Json) -> int:
+    """Of how many communes of a province row something is known."""
+    found: int = row["units"]["fresh"] + row["units"]["stale"]
+    return found
+
+
+def show(console: Console, provinces: Sequence[Json], gaps: Callable[[Json], Sequence[Json]]) -> None:
+    """Print the table, and under it the communes that are missing where a target is missed; `gaps` tells those behind a row.
+
+    A province of which nothing at all is known is one line.
+    """
     for province, vintage in sorted({(row["province"], row["vintage"]) for row in provinces}):
         rows = [row for row in provinces if (row["province"], row["vintage"]) == (province, vintage)]
-        as_of = max(datetime.fromisoformat(row["as_of"]) for row in rows).astimezone(VIETNAM)
-        table = Table(
-            title=f"{escape(rows[0]['province_name'])} ({province}) · danh mục {vintage} · tính đến {as_of:%d/%m/%Y %H:%M}",
-            title_justify="left",
-        )
-        for heading in ("Nội dung", "Đạt", "Tỷ lệ", "Khoảng", "Đủ báo cáo", "Chỉ tiêu", "Kết luận", "Nguồn gốc"):
-            table.add_column(heading, justify="right" if heading in ("Đạt", "Tỷ lệ", "Khoảng", "Đủ báo cáo") else "left", overflow="fold")
-        for row in rows:
-            table.add_row(
-                f"{escape(row['indicator_name'])}\n[dim]{row['indicator']}[/dim]",
-                f"{_count(row['covered'])} / {_count(row['expected'])}",
-                percent(row["ratio"], row["target"]),
-                f"{percent(row['low'], row['target'])} – {percent(row['high'], row['target'])}",
-                percent(row["completeness"]),
-                escape(target_text(row)),
-                f"[{_STYLES[row['verdict']]}]{VERDICTS[row['verdict']]}[/] ({row['verdict']})",
-                f"{ORIGINS[row['origin']]} ({row['origin']})" if row["origin"] else "–",
-            )
-        console.print(table)
+        if any(map(known, rows)):
+            _show_province(console, f"{rows[0]['province_name']} ({province}) · danh mục {vintage}", rows)
+        else:
+            communes = number(sum(rows[0]["units"].values()), "vi")
+            console.print(escape(f"{rows[0]['province_name']} ({province}): chưa có báo cáo nào ({communes} xã)"))
         for row in rows:
             if row["verdict"] == "missed":
-                _show_missing(console, row, [gap for gap in gaps if _same(gap, row)])
+                _show_missing(console, row, gaps(row))
+
+
+def _show_province(console: Console, title: str, rows: Sequence[Json]) -> None:
+    as_of = max(datetime.fromisoformat(row["as_of"]) for row in rows).astimezone(VIETNAM)
+    table = Table(title=escape(f"{title} · tính đến {as_of:%d/%m/%Y %H:%M}"), title_justify="left")
+    whole_id = max(len(row["indicator"]) for row in rows) if console.width >= _WIDE else None
+    table.add_column("Nội dung", overflow="fold", width=whole_id)
+    for heading in ("Đạt", "Tỷ lệ", "Khoảng", "Đủ\nbáo cáo"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for heading in ("Chỉ tiêu", "Kết luận", "Nguồn gốc,\nlưu ý"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(
+            f"{escape(row['indicator_name'])}\n[dim]{row['indicator']}[/dim]",
+            f"{_count(row, 'covered')} / {_count(row, 'expected')} {_COUNTED[row['base']]}".rstrip(),
+            percent(row["ratio"], row["target"]),
+            f"{percent(row['low'], row['target']).removesuffix(' %')} – {percent(row['high'], row['target'])}",
+            percent(row["completeness"]),
+            escape(target_text(row)),
+            f"[{_STYLES[row['verdict']]}]{VERDICTS[row['verdict']]}[/]\n({row['verdict']}){_projected(row)}",
+            "\n".join(_remarks(row)) or "–",
+            style=None if known(row) else "dim",
+        )
+    console.print(table)
+
+
+def _projected(row: Json) -> str:
+    projection = row["projection"]
+    if projection is None:
+        return ""
+    if projection["reached_at"] is None:
+        return "\n[dim]không đạt với nhịp này[/dim]"
+    return f"\n[dim]dự kiến đạt {day(datetime.fromisoformat(projection['reached_at']), 'vi')}[/dim]"
+
+
+def _remarks(row: Json) -> Iterator[str]:
+    """Where the figures come from, and of how many communes a reader must know more; nothing where nothing is known."""
+    if not known(row):
+        return
+    if row["origin"]:
+        yield f"{ORIGINS[row['origin']]} ({row['origin']})"
+    # that of the figures' own origin says nothing new
+    yield from (f"{MARKS[mark]}: {count}" for mark, count in row["marks"].items() if count and mark != row["origin"])
 
 
 def _show_missing(console: Console, row: Json, missing: Sequence[Json]) -> None:
@@ -98,9 +158,7 @@ def _show_missing(console: Console, row: Json, missing: Sequence[Json]) -> None:
         console.print(f"  … và {len(missing) - _NAMED} xã khác: /api/v1/gaps?indicator={row['indicator']}")
 
 
-def _same(gap: Json, row: Json) -> bool:
-    return all(gap[name] == row[name] for name in ("province", "vintage", "indicator"))
-
-
-def _count(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.1f}".replace(".", ",")
+def _count(row: Json, name: str) -> str:
+    """Cut, not rounded: a count below its whole is never printed as the whole. People and households in whole numbers."""
+    parts = 1 if row["base"] in ("population", "households") else 10
+    return number(Fraction(floor(Fraction(row[name]).limit_denominator(10**9) * parts), parts), "vi")

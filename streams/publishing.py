@@ -181,7 +181,7 @@ class Publishing:
             await self._delivery.room()
             self._check(one)
         if waiting:
-            await self._judge(one, [row for row, _ in waiting], province.as_of)
+            await self._judge(one, province, [row for row, _ in waiting])
             for row, version in waiting:
                 self._send(one, [row], version)
         return not province.pending(as_of)
@@ -190,14 +190,14 @@ class Publishing:
         """Publish these rows as they are: nothing is pending, so they are true at this moment's version, however long the sending takes."""
         version = self._version(one, max(as_of, province.as_of))
         every: Sequence[Row] = province.all_rows() if whole else province.province_rows()
-        await self._judge(one, [row for row in every if isinstance(row, ProvinceRow)], province.as_of, ask=whole)
+        await self._judge(one, province, [row for row in every if isinstance(row, ProvinceRow)], ask=whole)
         for start in range(0, len(every), SLICE):
             self._send(one, every[start : start + SLICE], version)
             await asyncio.sleep(0)
             await self._delivery.room()
             self._check(one)
 
-    async def _judge(self, one: Held, changed: list[ProvinceRow], as_of: datetime, *, ask: bool = False) -> None:
+    async def _judge(self, one: Held, province: Province, changed: list[ProvinceRow], *, ask: bool = False) -> None:
         """Append the verdicts that changed, and wait until they are there: a row never shows a verdict that the history lacks.
 
         With `ask`, look whether the history is as we know it even when nothing changed.
@@ -209,7 +209,7 @@ class Publishing:
         for row in changed:
             before = news.get(row.key) or one.outputs.verdicts.get(row.key)
             if before is None or before.data.to is not row.verdict:
-                event = news[row.key] = rows.verdict_event(row, before, as_of)
+                event = news[row.key] = rows.verdict_event(row, before, province.cause(row), self._rules, province.as_of)
                 entries.append((row.key.encode(), rows.encode(event)))
         if not entries and not ask:
             return
@@ -225,7 +225,7 @@ class Publishing:
     async def _strike_out(self, one: Held, as_of: datetime) -> None:
         """Tombstones for the keys that the register and the catalogue no longer know."""
         assert one.outputs is not None  # noqa: S101 - a ready share has read its outputs
-        known = {row.key for province in one.share.provinces.values() for row in province.all_rows()}
+        known = {key for province in one.share.provinces.values() for key in province.row_keys()}
         version = self._version(one, as_of)
         for topic, keys in one.outputs.keys.items():
             for key in sorted(keys - known):

@@ -35,7 +35,7 @@ class Share:
 
     def __init__(self, number: int, rules: Rules, admission: Admission) -> None:
         self.number = number
-        self.provinces = {code: Province(rules, code) for code in rules.register.provinces if share_of(code.encode()) == number}
+        self.provinces = {code: Province(rules, code) for code in rules.register.homes if share_of(code.encode()) == number}
         self.applied: dict[str, int] = {}
         self._admission = admission
 

@@ -18,7 +18,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,9 +41,12 @@ from ops.local_kafka import LocalKafka
 from ops.topics import apply
 from phusong import assessment, rows
 from phusong.admission import Admission
-from phusong.assessment import Totals
+from phusong.communes import Totals, commune
 from phusong.events import Event, Reason, Rejected, Stated, encode
 from phusong.evidence import Cell, Outcome, Slots, fold
+from phusong.indicators import Indicator
+from phusong.pace import Pace, Past, remember
+from phusong.register import Unit
 from phusong.rows import CommuneRow, ProvinceRow, Row, VerdictEvent, Version
 from phusong.rules import Rules
 from phusong.settings import PREFIX, read_settings
@@ -562,6 +565,14 @@ class Stage:
         assert apply(read_settings(bootstrap_servers=self.servers), said.append) == 0, said
 
 
+class Step(Struct, frozen=True):
+    """What was known of a cell after the record before `offset`, and what had been stated of it in each period."""
+
+    offset: int
+    slots: Slots
+    past: dict[int, Slots]
+
+
 class Log:
     """The source topics as the broker acknowledged them, and the pure core's answer: after all of it, and for each published row."""
 
@@ -573,11 +584,13 @@ class Log:
         self.outcomes: dict[str, dict[Outcome, int]] = {domain: dict.fromkeys(Outcome, 0) for domain in SOURCES}
         self.rejects: dict[tuple[str, int, int], Reason] = {}
         """(topic, partition, offset) of each record that is not counted -> why."""
-        self.steps: dict[Cell, list[tuple[int, Slots]]] = {}
-        """Cell -> (offset after which it holds, evidence), ascending."""
+        self.steps: dict[Cell, list[Step]] = {}
+        """Cell -> what it came to, step by step."""
         self._answers: dict[tuple[str, tuple[int, ...], datetime], bytes] = {}
         self._ends_by_share = {number: {t: self.ends[t, number] for t in DOMAIN_OF} for (_, number) in self.ends}
         admission = Admission(rules)
+        # a pace is asked for only where a target has a date
+        paced = {target.indicator: rules.catalogue.indicators[target.indicator].period for target in rules.catalogue.targets if target.due}
         for record in self.records:
             domain = DOMAIN_OF[record.topic]
             try:
@@ -588,11 +601,14 @@ class Log:
                 self.rejects[record.topic, record.partition, record.offset] = error.reason
                 continue
             steps = self.steps.setdefault(route.cell, [])
-            slots = dict(steps[-1][1]) if steps else {}
+            slots = dict(steps[-1].slots) if steps else {}
+            past: Past = {route.cell: {number: dict(one) for number, one in steps[-1].past.items()} if steps else {}}
             outcome = fold(slots, route.slot, event)
             self.outcomes[domain][outcome] += 1
-            if outcome is Outcome.ADMITTED:
-                steps.append((record.offset + 1, slots))
+            period = paced.get(event.data.indicator)
+            moved = period is not None and remember(past, period, route.cell, route.slot, event) is not None
+            if moved or outcome is Outcome.ADMITTED:
+                steps.append(Step(record.offset + 1, slots, past[route.cell]))
 
     @cached_property
     def offsets(self) -> dict[int, int]:
@@ -604,10 +620,11 @@ class Log:
 
     def rows(self, as_of: datetime) -> dict[str, Row]:
         """Every row that the whole log amounts to, by record key."""
-        cells = {cell: steps[-1][1] for cell, steps in self.steps.items()}
+        cells = {cell: steps[-1].slots for cell, steps in self.steps.items()}
+        past = {cell: steps[-1].past for cell, steps in self.steps.items()}
         found: dict[str, Row] = {}
-        for province in self.rules.register.provinces:
-            for answer in assessment.assess(self.rules, province, cells, as_of):
+        for home in self.rules.register.homes:
+            for answer in assessment.assess(self.rules, home, cells, as_of, past):
                 found.update(answer)
         return found
 
@@ -626,14 +643,11 @@ class Log:
         ends = self._ends_by_share[record.partition]
         lowest = version.offsets - sum(end for topic, end in ends.items() if topic != domain)
         highest = min(version.offsets, ends[domain])
-        if highest < max(0, lowest) or share_of(row.province.encode()) != record.partition:
+        units = self._units(row)
+        if highest < max(0, lowest) or {share_of(self.rules.register.home(unit).encode()) for unit in units} != {record.partition}:
             return False
-        if isinstance(row, CommuneRow):
-            communes = [row.commune]
-        else:
-            communes = [unit.code for unit in self.rules.register.of(row.vintage, row.province)]
-        cells = [(row.vintage, commune, row.indicator) for commune in communes]
-        changes = {offset for cell in cells for offset, _ in self.steps.get(cell, ()) if lowest < offset <= highest}
+        cells = [cell for unit in units for cell in self._cells(unit, self.rules.catalogue.indicators[row.indicator])]
+        changes = {step.offset for cell in cells for step in self.steps.get(cell, ()) if lowest < step.offset <= highest}
         return any(
             self._answer(row, cells, offset, version.as_of) == record.value for offset in sorted({*changes, max(0, lowest)}, reverse=True)
         )
@@ -642,24 +656,40 @@ class Log:
         """What `explains` does not hold for, in words."""
         return [f"{r.topic}[{r.partition}]@{r.offset} {r.name} at {r.version}: {r.value!r}" for r in records if not self.explains(r)]
 
+    def _units(self, row: Row) -> list[Unit]:
+        """The units that a row is about."""
+        if isinstance(row, CommuneRow):
+            return [self.rules.register.units[row.vintage, row.commune]]
+        return [unit for unit in self.rules.register.units.values() if (unit.vintage, unit.province) == (row.vintage, row.province)]
+
+    def _cells(self, unit: Unit, indicator: Indicator) -> Iterator[Cell]:
+        """Every cell whose evidence counts for a unit's row: those of what it was made of, and of the indicator that bounds this one."""
+        yield from ((*unit.id, one) for one in (indicator.id, indicator.at_most) if one)
+        for before in self.rules.register.predecessors.get(unit.id, ()):
+            yield from self._cells(before.unit, indicator)
+
     def _answer(self, row: Row, cells: list[Cell], offset: int, as_of: datetime) -> bytes:
-        at = tuple(bisect_left(self.steps.get(cell, []), offset + 1, key=lambda step: step[0]) for cell in cells)
+        at = tuple(bisect_left(self.steps.get(cell, []), offset + 1, key=lambda step: step.offset) for cell in cells)
         name = (row.key, at, as_of)
         if name not in self._answers:
             indicator = self.rules.catalogue.indicators[row.indicator]
+            bounding = self.rules.catalogue.indicators.get(indicator.at_most)
+            steps = {cell: self.steps[cell][number - 1] for cell, number in zip(cells, at, strict=True) if number}
+            held = {cell: step.slots for cell, step in steps.items()}
+            units = self._units(row)
             assessed = []
             totals = Totals()
-            for cell, step in zip(cells, at, strict=True):
-                vintage, code, _ = cell
-                slots = self.steps[cell][step - 1][1] if step else {}
-                obliged = self.rules.catalogue.obliged(indicator.id, row.province, code)
-                one = assessment.commune(self.rules.register.units[vintage, code], row.province, indicator, slots, obliged, as_of)
+            for unit in units:
+                bound = None if bounding is None else commune(self.rules, unit, bounding, held, None, as_of)
+                one = commune(self.rules, unit, indicator, held, bound, as_of)
                 assessed.append(one)
                 totals.add(one)
             if isinstance(row, CommuneRow):
                 answer: Row = assessed[0].row
             else:
-                answer = assessment.province(self.rules, row.vintage, row.province, indicator, totals, assessed, as_of)
+                pace = Pace(self.rules, units, indicator, {cell: step.past for cell, step in steps.items()})
+                points = partial(pace.points, as_of)
+                answer = assessment.province(self.rules, row.vintage, row.province, indicator, totals, assessed, points, as_of)
             self._answers[name] = rows.encode(answer)
         return self._answers[name]
 

@@ -38,8 +38,12 @@ Row = dict[str, str]
 _COLUMNS = {
     "vintages.csv": "vintage start end title source",
     "provinces.csv": "code name_vi name_en source",
-    "units.csv": "vintage code name kind district province source",
-    "indicators.csv": "indicator name_vi name_en base union period definition_vi definition_en source",
+    "units.csv": "vintage code name kind district province former latitude longitude source",
+    "successions.csv": "vintage code predecessor extent source",
+    "bases.csv": "vintage code population households villages counted_on status source",
+    "places.csv": "vintage commune name aliases source",
+    "indicators.csv": "indicator name_vi name_en base union period deadline_days tolerance at_most definition_vi definition_en "
+    "status source",
     "reporters.csv": "reporter name_vi name_en operators status source",
     "targets.csv": "indicator scope province value status start due end source_vi source_en",
     "obligations.csv": "reporter operator indicator province communes period deadline_days grace_days start end status source",
@@ -51,9 +55,33 @@ def vintage(name: str = "2020-01-01", start: str = "", end: str = "") -> Row:
     return {"vintage": name, "start": start or name, "end": end, "title": f"Danh sách {name}"}
 
 
-def indicator(name: str, period: str = "month") -> Row:
+def indicator(
+    name: str, period: str = "month", *, base: str = "units", union: str = "latest", tolerance: str = "0.05", at_most: str = ""
+) -> Row:
     """A row of indicators.csv."""
-    return {"indicator": name, "period": period, "base": "units", "union": "latest"}
+    row = {"indicator": name, "period": period, "base": base, "union": union, "tolerance": tolerance, "at_most": at_most}
+    return row | {"deadline_days": "15"}
+
+
+def succession(vintage: str, code: str, predecessor: str, extent: str = "whole") -> Row:
+    """A row of successions.csv."""
+    return {"vintage": vintage, "code": code, "predecessor": predecessor, "extent": extent}
+
+
+def counts(vintage: str, code: str, *, population: str = "", households: str = "", villages: str = "", status: str = "cited") -> Row:
+    """A row of bases.csv."""
+    sizes = {"population": population, "households": households, "villages": villages}
+    return {"vintage": vintage, "code": code, "counted_on": "2019-04-01", "status": status, **sizes}
+
+
+def place(commune: str, name: str, aliases: str = "", vintage: str = "2020-01-01") -> Row:
+    """A row of places.csv; `aliases` separated by semicolons."""
+    return {"vintage": vintage, "commune": commune, "name": name, "aliases": aliases}
+
+
+def unit(vintage: str, code: str, province: str = "08") -> Row:
+    """A row of units.csv."""
+    return {"vintage": vintage, "code": code, "province": province, "name": f"Xã {code}", "kind": "xã"}
 
 
 def reporter(name: str, operators: str = "") -> Row:
@@ -131,23 +159,30 @@ def seed_texts(
     *,
     communes: Mapping[str, Iterable[str]] = COMMUNES,
     vintages: Iterable[Row] = (vintage(),),
+    units: Iterable[Row] | None = None,
+    successions: Iterable[Row] | None = None,
+    bases: Iterable[Row] = (),
+    places: Iterable[Row] = (),
     indicators: Iterable[Row] = INDICATORS,
     reporters: Iterable[Row] = REPORTERS,
     obligations: Iterable[Row] = (*STEADY_OBLIGATIONS, *TURNING_OBLIGATIONS),
     targets: Iterable[Row] = (*STEADY_TARGETS, *TURNING_TARGETS),
     number: int = 1,
 ) -> dict[str, str]:
-    """The seed files of a world by name; every vintage lists the same communes."""
+    """The seed files of a world by name; unless `units` and `successions` say otherwise, every vintage lists the same communes."""
     vintages = list(vintages)
+    lists = [listed["vintage"] for listed in vintages]
+    if units is None:
+        units = [unit(name, code, province) for name in lists for province, codes in communes.items() for code in codes]
+    if successions is None:
+        successions = [succession(name, code, code) for name in lists[1:] for codes in communes.values() for code in codes]
     rows: dict[str, Iterable[Row]] = {
         "vintages.csv": vintages,
         "provinces.csv": [{"code": code} for code in communes],
-        "units.csv": [
-            {"vintage": listed["vintage"], "code": code, "province": province, "name": f"Xã {code}", "kind": "xã"}
-            for listed in vintages
-            for province, codes in communes.items()
-            for code in codes
-        ],
+        "units.csv": units,
+        "successions.csv": successions,
+        "bases.csv": bases,
+        "places.csv": places,
         "indicators.csv": indicators,
         "reporters.csv": reporters,
         "targets.csv": targets,
@@ -238,7 +273,12 @@ def _core() -> str:
     return core_digest(core_sources())
 
 
-_MAY_BE_EMPTY = frozenset(["end", "due", "operators", "operator", "communes", "district", "province"])
+_MAY_BE_EMPTY = frozenset(
+    [
+        *("end", "due", "operators", "operator", "communes", "district", "province", "former", "latitude", "longitude", "at_most"),
+        *("aliases", "population", "households", "villages"),
+    ]
+)
 
 
 def _table(columns: list[str], rows: Iterable[Row]) -> str:

@@ -1,6 +1,7 @@
-"""The wire contract as it was written down once: events in golden/ that every later reader must read as here.
+"""The wire contract as it was written down once: events and verdicts in golden/ that every later reader must read as here.
 
-A new field or type adds a file, with its digest and its meaning here; a file that is there is never edited.
+Both are kept for ever; rows are published anew every minute. A new field or type adds a file, with its digest and its meaning here; a file
+that is there is never edited.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import msgspec
 import pytest
 
 from phusong.events import Event, Method, Origin, Stated, Statement, Withdrawal, Withdrawn, decode, encode
+from phusong.rows import VERDICT_TYPE, Cause, CauseKind, Verdict, VerdictChange, VerdictEvent, decode_verdict
+from phusong.rows import encode as encode_row
 from tests.worlds import MOBILE, POSTAL, instant
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -122,14 +125,69 @@ EXPECTED: dict[str, tuple[str, Event]] = {
 """Golden file -> the beginning of its SHA-256, and the event that it holds."""
 
 
+def _verdict(event_id: str, change: VerdictChange) -> VerdictEvent:
+    return VerdictEvent(
+        specversion="1.0",
+        id=event_id,
+        source="phusong",
+        type=VERDICT_TYPE,
+        time=change.as_of,
+        datacontenttype="application/json",
+        data=change,
+    )
+
+
+FIRST = VerdictChange(
+    vintage="2020-01-01",
+    province="08",
+    indicator=POSTAL,
+    from_=None,
+    to=Verdict.UNCERTAIN,
+    previous=None,
+    ratio=0.0,
+    low=0.0,
+    high=1.0,
+    target=1.0,
+    as_of=instant("2023-06-30T18:00:00"),
+)
+MISSED = VerdictChange(
+    vintage="2020-01-01",
+    province="08",
+    indicator=POSTAL,
+    from_=Verdict.UNCERTAIN,
+    to=Verdict.MISSED,
+    previous="3a3f6e9f8d0c4b5e9a7d1c2b3e4f5a6b",
+    ratio=0.5,
+    low=0.25,
+    high=0.75,
+    target=1.0,
+    as_of=instant("2023-06-30T18:00:01.500"),
+    rules=9,
+    cause=Cause(kind=CauseKind.STATEMENT, events=("post-office 1", "operator-a operator-a/2023-06/02263"), more=116),
+)
+EXPECTED_VERDICTS: dict[str, tuple[str, VerdictEvent]] = {
+    "verdict-v1-before-causes": ("7e1be4f7e695bf07", _verdict("3a3f6e9f8d0c4b5e9a7d1c2b3e4f5a6b", FIRST)),
+    "verdict-v1-every-field": ("f3b9f2423a930e85", _verdict("b6a5f4e3b2c1d7a9e5b4c0d8f9e6f3a3", MISSED)),
+}
+"""Golden file -> the beginning of its SHA-256, and the verdict that it holds."""
+DIGESTS = {name: digest for name, (digest, _) in [*EXPECTED.items(), *EXPECTED_VERDICTS.items()]}
+
+
 def test_every_golden_file_is_expected_here() -> None:
-    assert {file.name for file in GOLDEN.iterdir()} == {f"{name}.json" for name in EXPECTED}
+    assert {file.name for file in GOLDEN.iterdir()} == {f"{name}.json" for name in DIGESTS}
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_a_golden_file_is_never_edited(name: str) -> None:
     digest = hashlib.sha256((GOLDEN / f"{name}.json").read_bytes()).hexdigest()
-    assert digest.startswith(EXPECTED[name][0]), f"{name}.json was edited: put it back and add another file"
+    assert digest.startswith(DIGESTS[name]), f"{name}.json was edited: put it back and add another file"
+
+
+@pytest.mark.parametrize("name", EXPECTED_VERDICTS)
+def test_todays_reader_reads_every_golden_verdict(name: str) -> None:
+    verdict = decode_verdict((GOLDEN / f"{name}.json").read_bytes())
+    assert verdict == EXPECTED_VERDICTS[name][1]
+    assert decode_verdict(encode_row(verdict)) == verdict
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -140,10 +198,11 @@ def test_todays_reader_reads_every_golden_file(name: str) -> None:
 
 
 def test_the_golden_files_use_every_field() -> None:
-    for struct in (Statement, Withdrawal):
-        said = [event.data for _, event in EXPECTED.values() if type(event.data) is struct]
+    data = [event.data for _, event in [*EXPECTED.values(), *EXPECTED_VERDICTS.values()]]
+    for struct in (Statement, Withdrawal, VerdictChange):
+        said = [one for one in data if type(one) is struct]
         for field in msgspec.structs.fields(struct):
-            values = {getattr(data, field.name) for data in said}
+            values = {getattr(one, field.name) for one in said}
             assert len(values) > 1 or field.required, f"no golden file says anything in {field.name}; add one"
 
 
@@ -183,9 +242,13 @@ def test_an_older_reader_reads_what_todays_writer_writes(name: str) -> None:
 
 def test_a_new_field_has_a_default() -> None:
     """Or else today's reader would reject what was written before."""
-    required = {struct: {f.name for f in msgspec.structs.fields(struct) if f.required} for struct in (Statement, Withdrawal, Stated)}
+    structs = (Statement, Withdrawal, Stated, VerdictChange)
+    required = {struct: {f.name for f in msgspec.structs.fields(struct) if f.required} for struct in structs}
     assert required == {
         Statement: {"commune", "indicator", "observed_at", "covered", "expected"},
         Withdrawal: {"commune", "indicator", "observed_at"},
         Stated: {"specversion", "id", "source", "time", "data"},
+        VerdictChange: {
+            *("vintage", "province", "indicator", "from_", "to", "previous", "ratio", "low", "high", "target", "as_of"),
+        },
     }

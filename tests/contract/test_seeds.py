@@ -1,4 +1,4 @@
-"""The shipped seeds: the register of Tuyên Quang in 2023, and the facts that give 137 of 138."""
+"""The shipped seeds: the lists of communes since 2020, the catalogue, and the facts of mid-2023, of which one gives 137 of 138."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import pytest
 from phusong.admission import Admission
 from phusong.assessment import percent
 from phusong.events import Event, Origin, Stated, decode
+from phusong.evidence import Outcome
 from phusong.province import Province
+from phusong.register import Unit
 from phusong.rows import CommuneRow, ProvinceRow, State, Verdict
 from phusong.rules import Rules
 from phusong.settings import SEEDS, read_rules
 from phusong.topics import share_of
-from tests.worlds import POSTAL, instant, millis
+from tests.worlds import MOBILE, POSTAL, instant, millis
 
 FACTS = SEEDS / "facts" / "2023-06.jsonl"
+CASES = SEEDS / "facts" / "cases.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +36,33 @@ def facts() -> list[bytes]:
     return FACTS.read_bytes().splitlines()
 
 
-def test_the_register_of_2020_has_138_units_in_seven_districts(rules: Rules) -> None:
-    units = rules.register.of("2020-01-01", "08")
-    assert len(units) == 138
+@pytest.fixture(scope="module")
+def cases() -> list[bytes]:
+    return CASES.read_bytes().splitlines()
+
+
+def listed(rules: Rules, vintage: str, province: str) -> list[Unit]:
+    return [unit for unit in rules.register.of(vintage, "08") if unit.province == province]
+
+
+def test_each_list_has_the_units_that_its_title_says(rules: Rules) -> None:
+    register = rules.register
+    counts = Counter((unit.vintage, unit.province) for unit in register.units.values())
+    assert counts == {
+        ("2020-01-01", "08"): 138,
+        ("2020-01-01", "02"): 193,
+        ("2024-09-01", "08"): 137,
+        ("2024-09-01", "02"): 193,
+        ("2025-07-01", "08"): 124,
+    }
+    assert register.homes == ("08",)
+    for vintage in register.vintages.values():
+        for province in {province for listed_in, province in counts if listed_in == vintage.id}:
+            assert f": {counts[vintage.id, province]}" in vintage.title
+
+
+def test_the_list_of_2020_has_138_units_of_tuyen_quang_in_seven_districts(rules: Rules) -> None:
+    units = listed(rules, "2020-01-01", "08")
     districts = Counter(unit.district for unit in units)
     assert sorted(districts.values()) == sorted([15, 10, 12, 24, 18, 28, 31])
     assert districts["Thành phố Tuyên Quang"] == 15
@@ -48,7 +75,7 @@ def test_codes_are_five_digits_and_names_are_in_nfc(rules: Rules) -> None:
         assert len(unit.code) == 5
         assert unit.code.isdecimal()
         assert unit.name.lower().startswith(unit.kind)
-    for file in [*SEEDS.glob("*.csv"), FACTS]:
+    for file in [*SEEDS.glob("*.csv"), FACTS, CASES]:
         assert unicodedata.is_normalized("NFC", file.read_text("utf-8")), file
     assert rules.register.units["2020-01-01", "02275"].name == "Xã Sơn Phú"
     assert rules.register.units["2020-01-01", "02593"].name == "Xã Vân Sơn"
@@ -64,7 +91,7 @@ def test_the_target_is_cited_with_its_source(rules: Rules) -> None:
 def test_the_facts_are_138_assumed_statements_of_which_one_is_not_covered(rules: Rules, facts: list[bytes]) -> None:
     events = [decode(line) for line in facts]
     assert len(events) == 138
-    assert {event.data.commune for event in events} == {unit.code for unit in rules.register.of("2020-01-01", "08")}
+    assert {event.data.commune for event in events} == {unit.code for unit in listed(rules, "2020-01-01", "08")}
     assert {event.data.origin for event in events} == {Origin.ASSUMED}
     assert {event.data.indicator for event in events} == {POSTAL}
     assert {event.data.expected for event in events if isinstance(event, Stated)} == {1}
@@ -72,12 +99,43 @@ def test_the_facts_are_138_assumed_statements_of_which_one_is_not_covered(rules:
     assert len({event.id for event in events}) == 138
 
 
+def test_the_cases_are_assumed_statements_admitted_one_by_one_of_which_two_are_among_the_facts(
+    rules: Rules, facts: list[bytes], cases: list[bytes]
+) -> None:
+    events = [decode(line) for line in cases]
+    assert {event.data.origin for event in events} == {Origin.ASSUMED}
+    assert len({event.id for event in events}) == len(events)
+    assert [event for event in events if event in [decode(line) for line in facts]] == events[-2:]
+    province, admission = Province(rules, "08"), Admission(rules)
+    for event in events:
+        route = admission.route(event)
+        assert province.apply(route.cell, route.slot, event) is Outcome.ADMITTED
+
+
+def test_the_cases_give_each_commune_its_villages_without_a_signal(rules: Rules, cases: list[bytes]) -> None:
+    province = admitted(rules, cases)
+    province.rows(instant("2023-07-01"))
+    gaps = {
+        row.commune: row.uncovered
+        for row in province.all_rows()
+        if isinstance(row, CommuneRow) and row.indicator == MOBILE and row.state is State.FRESH and row.ratio != 1
+    }
+    assert gaps == {
+        "02233": ("Tát Nga",),
+        "02239": ("Bản Giòng", "Thôm Luông"),
+        "02263": ("Bản Lãm", "Nà Tạng", "Tát Kẻ"),
+        "02284": ("Bản Bung",),
+        "02434": ("Đồng Rôm",),
+    }
+
+
 def admitted(rules: Rules, facts: list[bytes]) -> Province:
     """The province after the facts came as records to the broker in the evening of 30 June 2023."""
     admission, province = Admission(rules), Province(rules, "08")
     appended = millis(datetime(2023, 6, 30, 13, tzinfo=UTC))
     for line in facts:
-        event, route = admission.record(line, None, b"08", "postal", share_of(b"08"), appended)
+        domain = decode(line).data.indicator.partition(".")[0]
+        event, route = admission.record(line, None, b"08", domain, share_of(b"08"), appended)
         province.apply(route.cell, route.slot, event)
     return province
 

@@ -132,7 +132,7 @@ def _append_as_a_zombie_would(stage: Stage, verdict: Verdict) -> None:
     """What was in the queue of a worker that was stopped, and goes on: an entry after the last one that it knew."""
     record, before = by_version(stage.rows())[KEY], next(record.verdict for record in stage.verdicts() if record.name == KEY)
     assert isinstance(record.row, ProvinceRow)
-    entry = rows.verdict_event(replace(record.row, verdict=verdict), before, AS_OF)
+    entry = rows.verdict_event(replace(record.row, verdict=verdict), before, before.data.cause, stage.rules.number, AS_OF)
     with stage.sending() as send:
         send(VERDICTS, rows.encode(entry), record.key, (), record.partition)
 

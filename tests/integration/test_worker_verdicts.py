@@ -7,7 +7,7 @@ from itertools import groupby
 import pytest
 
 from phusong import rows
-from phusong.rows import ProvinceRow, Verdict
+from phusong.rows import CauseKind, ProvinceRow, Verdict
 from phusong.topics import PROVINCES, VERDICTS
 from tests import worlds
 from tests.kafka import wait_until
@@ -47,6 +47,9 @@ def test_a_change_adds_one_entry_to_the_chain_and_a_restart_adds_none(stage: Sta
     assert len(stage.verdicts()) == len(every) + 2, "no other province's verdict changed"
     assert chain_problems(stage.verdicts(), by_version(stage.rows())) == []
     _assert_ids_follow_from_the_chain(stage)
+    causes = [r.verdict.data.cause for r in stage.verdicts() if r.name == KEY]
+    assert [cause.kind for cause in causes] == [CauseKind.REBUILD, CauseKind.STATEMENT, CauseKind.STATEMENT]
+    assert [cause.events for cause in causes] == [(), ("post-office 1",), ("post-office 2",)]
 
 
 def test_no_row_shows_a_verdict_that_could_not_be_appended_to_the_history(stage: Stage) -> None:
@@ -80,5 +83,5 @@ def _assert_ids_follow_from_the_chain(stage: Stage) -> None:
             r.row for r in stage.rows() if isinstance(r.row, ProvinceRow) and r.name == KEY and r.row.verdict is record.verdict.data.to
         )
         assert isinstance(like, ProvinceRow)
-        assert record.verdict == rows.verdict_event(like, previous, AS_OF)
+        assert record.verdict == rows.verdict_event(like, previous, record.verdict.data.cause, stage.rules.number, AS_OF)
         previous = record.verdict

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from phusong.assessment import assess
 from phusong.events import Event, Method, Origin
-from phusong.rows import CommuneRow, ProvinceRow, State, Verdict, encode
+from phusong.rows import CommuneRow, Mark, ProvinceRow, State, Verdict, encode
 from phusong.rules import Rules
 from tests.worlds import (
     MOBILE,
@@ -113,7 +114,7 @@ def test_unknown_counts_in_high_only() -> None:
 def test_expected_zero_is_not_applicable_and_has_no_weight() -> None:
     row = province_row(stated("A", covered=0, expected=0), stated("B"), stated("C", covered=0))
     assert (row.covered, row.expected, row.ratio, row.low, row.high) == (1, 2, 0.5, 0.5, 0.5)
-    assert row.marks["not_applicable"] == 1
+    assert row.marks[Mark.NOT_APPLICABLE] == 1
     assert row.units[State.FRESH] == 3
     one = commune_row(stated("A", covered=0, expected=0))
     assert (one.state, one.covered, one.expected, one.ratio, one.low, one.high) == (State.FRESH, 0, 0, None, None, None)
@@ -135,7 +136,6 @@ def test_after_a_withdrawal_a_commune_is_unknown() -> None:
     "said",
     [
         pytest.param({"method": Method.PETITIONED}, id="petitioned"),
-        pytest.param({"until": instant("2023-07-20")}, id="temporary"),
         pytest.param({"method": Method.MEASURED, "measured": ("Bung",)}, id="partial measurement"),
         pytest.param({"source": "operator-a"}, id="somebody who is not obliged"),
         pytest.param({"source": "department"}, id="about another service"),
@@ -143,6 +143,11 @@ def test_after_a_withdrawal_a_commune_is_unknown() -> None:
 )
 def test_what_is_no_lasting_statement_of_the_obliged_moves_nothing(said: dict[str, object]) -> None:
     assert province_row(stated("A", **said)) == province_row()  # type: ignore[arg-type]  # fields by name
+
+
+def test_a_temporary_state_under_way_marks_its_commune_and_moves_no_figure() -> None:
+    nothing, row = province_row(), province_row(stated("A", until=instant("2023-07-20")))
+    assert row == msgspec.structs.replace(nothing, marks={**nothing.marks, Mark.INTERRUPTED: 1})
 
 
 def test_a_whole_measurement_counts_as_a_statement() -> None:
@@ -255,7 +260,7 @@ def test_the_worst_origin_marks_the_province(origins: tuple[Origin, ...], worst:
     row = province_row(*(stated(code, origin=origin) for code, origin in zip("ABC", origins, strict=True)))
     assert row.origin is worst
     assert row.origins == {origin: origins.count(origin) for origin in origins}
-    assert (row.marks["assumed"], row.marks["simulated"]) == (origins.count(Origin.ASSUMED), origins.count(Origin.SIMULATED))
+    assert (row.marks[Mark.ASSUMED], row.marks[Mark.SIMULATED]) == (origins.count(Origin.ASSUMED), origins.count(Origin.SIMULATED))
 
 
 def test_only_the_statement_that_decided_lends_its_origin() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from phusong.admission import Admission
 from phusong.events import Event, Method, Origin, Stated, data_bytes
-from phusong.evidence import Outcome, Slots, fold, place_key
-from phusong.evidence import stated as statements_of
+from phusong.evidence import Emptied, Outcome, Slots, fold, merge
+from phusong.places import place_key
+from phusong.views import Said, sort_out
 from tests.worlds import instant, stated, withdrawn, world
 
 
@@ -27,7 +28,13 @@ def winner_of(*events: Event) -> Event:
     held = {repr(slots_of(*order)) for order in permutations(events)}
     assert len(held) == 1
     (kept,) = slots_of(*events).values()
-    return kept
+    return kept.by if isinstance(kept, Emptied) else kept
+
+
+def said_in(*events: Event) -> Said:
+    """What the one operator's slots amount to."""
+    (said,) = sort_out(slots_of(*events)).values()
+    return said
 
 
 def test_the_later_observation_wins_whenever_it_was_sent() -> None:
@@ -64,12 +71,38 @@ def test_times_compare_as_instants_whatever_their_offset() -> None:
 def test_after_a_withdrawal_the_slot_is_unknown_until_something_greater_is_stated() -> None:
     first, taken_back = stated(observed_at="2023-06-30"), withdrawn(observed_at="2023-06-30")
     smaller = stated(observed_at="2023-05-31", time="2023-09-01")
-    assert statements_of(slots_of(first, taken_back, smaller), "post-office", ["declared"]) == []
+    assert not said_in(first, taken_back, smaller).declared
     greater = stated(observed_at="2023-07-31")
-    ((_, held),) = statements_of(slots_of(first, taken_back, smaller, greater), "post-office", ["declared"])
-    assert held is greater
+    assert list(said_in(first, taken_back, smaller, greater).declared) == [greater]
     corrected = stated(observed_at="2023-06-30", time="2023-07-07")
     assert winner_of(first, taken_back, corrected) is corrected
+
+
+def test_under_a_withdrawal_the_greatest_statement_before_it_is_kept_in_any_order() -> None:
+    """For its size: what was taken back still weighs the commune."""
+    before, earlier, taken_back = stated(covered=3, expected=8), stated(covered=4, expected=9, observed_at="2023-05-31"), withdrawn()
+    every: list[Event] = [before, earlier, taken_back]
+    for order in permutations(every):
+        (kept,) = slots_of(*order).values()
+        assert kept == Emptied(taken_back, before)
+        assert list(said_in(*order).emptied) == [before]
+
+
+def test_a_statement_under_a_withdrawal_that_came_first_is_news_once() -> None:
+    slots: Slots = {}
+    slot = Admission(world()).route(stated()).slot
+    events = (withdrawn(), stated(observed_at="2023-05-31"), stated(), stated(), stated(observed_at="2023-05-31"))
+    assert [fold(slots, slot, event) for event in events] == [
+        *(Outcome.ADMITTED, Outcome.ADMITTED, Outcome.ADMITTED),
+        *(Outcome.DUPLICATE, Outcome.SUPERSEDED),
+    ]
+
+
+def test_two_halves_of_the_evidence_merge_into_what_a_withdrawal_took_back() -> None:
+    cell = Admission(world()).route(stated()).cell
+    halves = {cell: slots_of(stated())}, {cell: slots_of(withdrawn(), stated(observed_at="2023-05-31"))}
+    whole = {cell: slots_of(stated(), withdrawn())}
+    assert merge(*halves) == merge(*reversed(halves)) == whole
 
 
 @pytest.mark.parametrize(
@@ -78,7 +111,7 @@ def test_after_a_withdrawal_the_slot_is_unknown_until_something_greater_is_state
         ([stated(), stated()], [Outcome.ADMITTED, Outcome.DUPLICATE]),
         ([stated(observed_at="2023-07-31"), stated()], [Outcome.ADMITTED, Outcome.SUPERSEDED]),
         ([stated(time="2023-07-06"), stated(time="2023-07-05")], [Outcome.ADMITTED, Outcome.SUPERSEDED]),
-        ([stated(), withdrawn(), withdrawn(), stated()], [Outcome.ADMITTED, Outcome.ADMITTED, Outcome.DUPLICATE, Outcome.SUPERSEDED]),
+        ([stated(), withdrawn(), withdrawn(), stated()], [Outcome.ADMITTED, Outcome.ADMITTED, Outcome.DUPLICATE, Outcome.DUPLICATE]),
     ],
 )
 def test_what_lost_is_superseded_and_what_came_twice_is_duplicate(events: list[Event], outcomes: list[Outcome]) -> None:
@@ -109,9 +142,12 @@ def test_a_partial_measurement_is_admitted_if_any_of_its_places_is_new() -> None
 
 
 def test_partial_and_temporary_slots_are_no_whole_lasting_statement() -> None:
-    slots = slots_of(measured("Bản Bung"), stated(until=instant("2023-07-10")))
-    assert len(slots) == 2
-    assert statements_of(slots, "post-office", ["declared", "measured"]) == []
+    partial, temporary = measured("Bản Bung"), stated(until=instant("2023-07-10"))
+    said = said_in(partial, temporary)
+    assert not said.declared
+    assert not said.measured
+    assert list(said.partial) == [("bung", partial)]
+    assert list(said.temporary) == [temporary]
 
 
 @pytest.mark.parametrize("name", ["Bản Bung", "bản bung", "thôn Bung", "xóm  BUNG ", "tổ\tbung", unicodedata.normalize("NFD", "Bản Bung")])

@@ -20,40 +20,42 @@ from feed.snapshot import Reader
 from phusong.assessment import assess
 from phusong.events import Origin
 from phusong.periods import VIETNAM
-from phusong.rows import VERSION_HEADER, CommuneRow, ProvinceRow, State, Verdict, Version, encode
-from phusong.rules import Rules, seeds_digest
+from phusong.rows import VERSION_HEADER, CommuneRow, Mark, ProvinceRow, State, Verdict, Version, encode
+from phusong.rules import Rules
 from phusong.settings import read_settings
 from phusong.topics import COMMUNES, PROVINCES
+from tests.worlds import indicator, obligation, reporter, seed_texts, succession, target, unit, vintage
 
 AS_OF = datetime(2023, 6, 30, tzinfo=UTC)
 PUBLISHED = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 # the scenario clock stands still, on a day of the first list
 SETTINGS = read_settings(clock_start=AS_OF, clock_anchor=PUBLISHED, clock_rate=0)
 
-TEXTS = {
-    "vintages.csv": "vintage,start,end,title,source\n2020-01-01,2020-01-01,2025-07-01,cũ,x\n2025-07-01,2025-07-01,,mới,x\n",
-    "provinces.csv": "code,name_vi,name_en,source\n08,Tuyên Quang,Tuyen Quang,x\n24,Bắc Ninh,Bac Ninh,x\n",
-    "units.csv": (
-        "vintage,code,name,kind,district,province,source\n"
-        "2020-01-01,00001,Xã Một,xã,Na Hang,08,x\n2020-01-01,00002,Xã Hai,xã,Na Hang,08,x\n2020-01-01,00003,Xã Ba,xã,Na Hang,08,x\n"
-        "2025-07-01,00001,Xã Khác,xã,,08,x\n2020-01-01,00009,Xã Chín,xã,Yên Phong,24,x\n"
-    ),
-    "indicators.csv": (
-        "indicator,name_vi,name_en,base,union,period,definition_vi,definition_en,source\n"
-        "postal.staffed_point,Bưu chính,Postal,units,latest,month,x,x,x\n"
-        "broadcast.loudspeaker,Truyền thanh,Loudspeaker,units,latest,quarter,x,x,x\n"
-    ),
-    "reporters.csv": "reporter,name_vi,name_en,operators,status,source\nbuu-dien,Bưu điện,Post,,assumed,x\n",
-    "targets.csv": (
-        "indicator,scope,province,value,status,start,due,end,source_vi,source_en\npostal.staffed_point,national,,1,cited,2021-01-01,,,NQ,NQ\n"
-    ),
-    "obligations.csv": (
-        "reporter,operator,indicator,province,communes,period,deadline_days,grace_days,start,end,status,source\n"
-        "buu-dien,,postal.staffed_point,08,,month,15,5,2023-01-01,,assumed,x\n"
-    ),
-}
-RULES = Rules.from_texts({**TEXTS, "rules.toml": f'rules = 7\nseeds = "{seeds_digest(TEXTS)}"\n'})
+OLD, NEW = "2020-01-01", "2025-07-01"
+UNITS = (
+    unit(OLD, "00001") | {"name": "Xã Một", "district": "Na Hang"},
+    unit(OLD, "00002") | {"name": "Xã Hai", "district": "Na Hang", "latitude": "22.35", "longitude": "105.4"},
+    unit(OLD, "00003") | {"name": "Xã Ba", "district": "Na Hang"},
+    unit(OLD, "00009", "24") | {"name": "Xã Chín", "district": "Yên Phong"},
+    unit(NEW, "00001") | {"name": "Xã Khác"},
+    unit(NEW, "00009", "24") | {"name": "Xã Chín"},
+)
+RULES = Rules.from_texts(
+    seed_texts(
+        communes={"08": (), "24": ()},
+        vintages=(vintage(OLD, end=NEW), vintage(NEW)),
+        units=UNITS,
+        successions=(*(succession(NEW, "00001", f"0000{n}") for n in (1, 2, 3)), succession(NEW, "00009", "00009")),
+        indicators=(indicator("postal.staffed_point"), indicator("broadcast.loudspeaker", "quarter")),
+        reporters=(reporter("post-office"),),
+        obligations=(obligation("post-office", "postal.staffed_point"),),
+        targets=(target("postal.staffed_point"),),
+        number=7,
+    )
+)
 COMMUNE_ROWS, PROVINCE_ROWS = assess(RULES, "08", {}, AS_OF)
+# what another feed, whose clock is ahead, would show, too: rows of a list that is not in force yet
+LATER_COMMUNE_ROWS, LATER_PROVINCE_ROWS = assess(RULES, "08", {}, datetime(2025, 7, 1, tzinfo=UTC))
 # 1 of 2 applicable communes: one covered, one with a named gap, one not applicable
 STATED = {
     "00001": {"state": State.FRESH, "covered": 1, "expected": 1, "ratio": 1.0, "low": 1.0, "origin": Origin.ASSUMED, "uncovered": ()},
@@ -75,10 +77,10 @@ def app() -> Litestar:
     """The application, its reading thread not started, over every row of both lists and one of an indicator that has been struck."""
     made = build_feed(SETTINGS, RULES)
     made.state.reader.snapshot.start_over("log")
-    for row in COMMUNE_ROWS.values():
+    for row in (LATER_COMMUNE_ROWS | COMMUNE_ROWS).values():
         stated = STATED[row.commune] if row.indicator == "postal.staffed_point" and row.vintage == "2020-01-01" else {}
         put(made, msgspec.structs.replace(row, **stated))
-    for total in PROVINCE_ROWS.values():
+    for total in (LATER_PROVINCE_ROWS | PROVINCE_ROWS).values():
         put(made, total)
     put(
         made,
@@ -92,7 +94,9 @@ def app() -> Litestar:
             verdict=Verdict.MISSED,
             units={State.FRESH: 3},
             origins={Origin.REAL: 1, Origin.ASSUMED: 1},
-            marks={"assumed": 1, "simulated": 0, "not_applicable": 1},
+            marks={**dict.fromkeys(Mark, 0), Mark.ASSUMED: 1, Mark.NOT_APPLICABLE: 1},
+            reporters_overdue={"post-office": 2},
+            reliability={"post-office": (3, 4)},
             oldest_observed_at=AS_OF,
         ),
     )
@@ -135,6 +139,8 @@ DESIGN = {
     "coverage_as_of_timestamp_seconds": ROW,
     "coverage_published_timestamp_seconds": ROW,
     "coverage_reporter_due_timestamp_seconds": ROW | {"reporter"},
+    "coverage_reporter_overdue_communes": ROW | {"reporter"},
+    "coverage_reliability_ratio": ROW | {"reporter"},
     "coverage_commune_ratio": ROW | {"commune"},
     "coverage_commune_info": {"province", "vintage", "commune", "name", "district", "latitude", "longitude"},
 }
@@ -158,10 +164,24 @@ def test_each_figure_of_a_row_is_exported_as_it_stands(app: Litestar) -> None:
     assert of("coverage_oldest_observed_timestamp_seconds") == of("coverage_as_of_timestamp_seconds") == [AS_OF.timestamp()]
     assert of("coverage_published_timestamp_seconds") == [PUBLISHED.timestamp()]
     # never stated: its first report, on January, was due 20 days after that month
-    assert of("coverage_reporter_due_timestamp_seconds", reporter="buu-dien") == [datetime(2023, 2, 21, tzinfo=VIETNAM).timestamp()]
+    assert of("coverage_reporter_due_timestamp_seconds", reporter="post-office") == [datetime(2023, 2, 21, tzinfo=VIETNAM).timestamp()]
     assert of("coverage_commune_ratio", commune="00002") == [0]
-    named = {"name": "Xã Hai", "district": "Na Hang", "latitude": "", "longitude": ""}
-    assert ({"province": "08", "vintage": "2020-01-01", "commune": "00002", **named}, 1) in found["coverage_commune_info"]
+    assert of("coverage_reporter_overdue_communes", reporter="post-office") == [2]
+    assert of("coverage_reliability_ratio", reporter="post-office") == [0.75]
+
+
+def test_a_commune_is_exported_with_its_names_and_where_the_register_knows_it_its_place(app: Litestar) -> None:
+    info = {labels.pop("commune"): labels for labels, _ in samples(app)["coverage_commune_info"]}
+    names = {"province": "08", "vintage": "2020-01-01", "district": "Na Hang"}
+    assert info["00001"] == {**names, "name": "Xã Một", "latitude": "", "longitude": ""}
+    assert info["00002"] == {**names, "name": "Xã Hai", "latitude": "22.35", "longitude": "105.4"}
+
+
+def test_a_reporter_who_owes_nothing_is_zero_and_one_that_nobody_measured_has_no_reliability(app: Litestar) -> None:
+    put(app, msgspec.structs.replace(PROVINCE_ROWS["2020-01-01/08/postal.staffed_point"], reporters_overdue={}, reliability={}))
+    found = samples(app)
+    assert found["coverage_reporter_overdue_communes"] == [({**POSTAL, "reporter": "post-office"}, 0)]
+    assert found["coverage_reliability_ratio"] == []
 
 
 def test_every_member_of_a_known_set_is_exported_and_what_does_not_hold_is_zero(app: Litestar) -> None:
@@ -173,7 +193,7 @@ def test_every_member_of_a_known_set_is_exported_and_what_does_not_hold_is_zero(
     assert of("coverage_units", "state") == {"fresh": 3, "stale": 0, "unknown": 0}
     assert of("coverage_verdict", "verdict") == {"met": 0, "missed": 1, "not_yet": 0, "uncertain": 0, "no_target": 0}
     assert of("coverage_origin", "origin") == {"real": 1, "assumed": 1, "simulated": 0}
-    assert of("coverage_marks", "mark") == {"assumed": 1, "simulated": 0, "not_applicable": 1}
+    assert of("coverage_marks", "mark") == {str(mark): int(mark in (Mark.ASSUMED, Mark.NOT_APPLICABLE)) for mark in Mark}
 
 
 def test_an_undefined_figure_is_left_out_never_zero_or_nan(app: Litestar) -> None:
@@ -227,7 +247,7 @@ def test_provinces_are_the_rows_with_the_moment_they_are_true_for(app: Litestar)
     assert answer.headers["content-type"] == "application/json"
     (row,) = answer.json()
     assert set(row) == {*ProvinceRow.__struct_fields__, "as_of", "published"}
-    assert (row["covered"], row["expected"], row["verdict"], row["province_name"]) == (1, 2, "missed", "Tuyên Quang")
+    assert (row["covered"], row["expected"], row["verdict"], row["province_name"]) == (1, 2, "missed", "name_vi")
     assert (row["as_of"], row["published"]) == ("2023-06-30T00:00:00Z", "2026-03-01T12:00:00.500000Z")
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from phusong.periods import Period, deadline, fresh_until, period_end
+from phusong.periods import Period, deadline, fresh_until, one_after, period_end
 from tests.worlds import instant
 
 
@@ -48,6 +48,23 @@ def test_a_report_is_due_its_days_after_the_end_of_its_own_period() -> None:
 
 def test_the_day_after_a_leap_day_begins_the_next_period() -> None:
     assert period_end(Period.MONTH, instant("2024-02-29T23:59:59")) == instant("2024-03-01")
+
+
+@pytest.mark.parametrize(
+    ("period", "moment", "after"),
+    [
+        (Period.MONTH, "2023-06-30T09:30:00", "2023-07-30T09:30:00"),
+        (Period.MONTH, "2023-01-31", "2023-02-28"),
+        (Period.MONTH, "2024-01-31", "2024-02-29"),
+        (Period.MONTH, "2023-12-31", "2024-01-31"),
+        (Period.MONTH, "2023-06-30T17:00:00+00:00", "2023-08-01"),
+        (Period.QUARTER, "2023-11-30", "2024-02-29"),
+        (Period.HALF_YEAR, "2023-08-31", "2024-02-29"),
+        (Period.YEAR, "2024-02-29", "2025-02-28"),
+    ],
+)
+def test_one_period_after_is_the_same_day_and_hour_or_the_last_of_a_shorter_month(period: Period, moment: str, after: str) -> None:
+    assert one_after(period, instant(moment)) == instant(after)
 
 
 def test_moments_are_given_in_vietnamese_time() -> None:

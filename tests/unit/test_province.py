@@ -66,9 +66,16 @@ def test_what_somebody_else_said_for_the_operator_goes_stale_too() -> None:
 def test_rows_that_begin_fall_due_or_end_are_due_moments() -> None:
     turning = rules(
         obligation("post-office", POSTAL, start="2023-08-01", end="2024-03-01"),
-        targets=(target(POSTAL, start="2023-07-11", due="2023-12-31", end="2025-01-01"),),
+        targets=(target(POSTAL, start="2023-07-11", end="2025-01-01"),),
     )
-    assert due_moments(fed(turning)) == ["2023-07-11", "2023-08-01", "2023-12-31", "2024-03-01", "2025-01-01"]
+    overdue = "2023-09-21"
+    assert due_moments(fed(turning)) == ["2023-07-11", "2023-08-01", overdue, "2024-03-01", "2025-01-01"]
+
+
+def test_until_a_target_falls_due_each_period_whose_reports_are_due_is_a_due_moment() -> None:
+    """It may bend the pace at which the target is reached."""
+    dated = rules(obligation("post-office", POSTAL), targets=(target(POSTAL, start="2020-01-01", due="2023-11-01"),))
+    assert due_moments(fed(dated)) == ["2023-07-21", "2023-08-21", "2023-09-21", "2023-10-21", "2023-11-01"]
 
 
 def test_without_statements_and_turning_rows_nothing_is_ever_due() -> None:

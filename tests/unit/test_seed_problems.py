@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from phusong.register import Base, Extent
 from phusong.rules import Rules, SeedError, core_digest, seeds_digest
-from tests.worlds import MOBILE, POSTAL, Row, obligation, recorded, reporter, seed_texts, target, vintage
+from tests.worlds import (
+    MOBILE,
+    POSTAL,
+    Row,
+    counts,
+    obligation,
+    place,
+    recorded,
+    reporter,
+    seed_texts,
+    succession,
+    target,
+    unit,
+    vintage,
+)
 
 
 def problems(texts: dict[str, str]) -> list[str]:
@@ -13,6 +30,10 @@ def problems(texts: dict[str, str]) -> list[str]:
     with pytest.raises(SeedError) as caught:
         Rules.from_texts(recorded(texts))
     return caught.value.problems
+
+
+BARE: dict[str, Any] = {"obligations": (), "targets": ()}
+"""Arguments of `seed_texts` for a world in which nobody owes anything."""
 
 
 def edited(name: str, old: str, new: str) -> dict[str, str]:
@@ -43,8 +64,16 @@ def test_the_default_world_has_no_problem() -> None:
         ("vintages.csv", "2020-01-01,2020-01-01", "2020-01-01,01/01/2020", "vintages.csv:2: start: Invalid isoformat string"),
         ("indicators.csv", "postal.staffed_point", "post.staffed_point", "one of: telecom, broadcast, postal"),
         ("indicators.csv", "postal.staffed_point", "postal", "must read domain.what"),
-        ("indicators.csv", "units", "villages", "base: 'villages' is not known; one of: units"),
-        ("indicators.csv", "latest", "largest", "union: 'largest' is not known; one of: latest"),
+        ("units.csv", "2020-01-01,02263,Xã 02263,xã,,08,,", "2020-01-01,02263,Xã 02263,xã,,08,99,", "former: '99' is not in provinces.csv"),
+        ("units.csv", "xã,,08,,,", "xã,,08,,northern,", "units.csv:2: latitude: 'northern' is no number; write degrees as 21.8252"),
+        ("units.csv", "xã,,08,,,", "xã,,08,,105.1,", "units.csv:2: latitude: 105.1 lies outside -90 to 90 degrees"),
+        ("indicators.csv", "units", "houses", "base: 'houses' is not known; one of: units, villages, households, population, reported"),
+        ("indicators.csv", "latest", "best", "union: 'best' is not known; one of: latest, largest, any, places, sum, pool"),
+        ("indicators.csv", "month,15", "month,", "indicators.csv:2: deadline_days is empty"),
+        ("indicators.csv", "0.05", "5", "indicators.csv:2: tolerance: 5 lies outside 0 to 1"),
+        ("indicators.csv", "0.05,", "0.05,postal.stamps", "postal.staffed_point: at_most: 'postal.stamps' must be another row"),
+        ("indicators.csv", "0.05,", f"0.05,{POSTAL}", "must be another row of this file with the same base and no at_most"),
+        ("indicators.csv", "assumed", "guessed", "indicators.csv:2: status: 'guessed' is not known; one of: cited, assumed"),
         ("indicators.csv", "month", "week", "period: 'week' is not known; one of: month, quarter, half_year, year"),
         ("reporters.csv", "operator-a", "post-office", "reporters.csv:3: stands already in line 2"),
         ("targets.csv", ",1,assumed", ",99,assumed", "targets.csv:2: value: 99 lies outside 0 to 1; write 100 % as 1"),
@@ -89,6 +118,103 @@ def test_an_obligation_of_a_reporter_that_its_row_no_longer_allows_is_told() -> 
     (first, second) = problems(texts)
     assert "department may not speak for 'post-office'; see its row in reporters.csv" in first
     assert "department may not speak for 'operator-b'" in second
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (counts("2020-01-01", "02276"), "code: '02276' is not among the units of '2020-01-01' in units.csv"),
+        (counts("2019", "02275"), "code: '02275' is not among the units of '2019' in units.csv"),
+        (counts("2020-01-01", "02263", population="5689"), "population: is counted already for this commune in a line above"),
+        (counts("2020-01-01", "02275", population="5.688"), "population: '5.688' is no whole number"),
+        (counts("2020-01-01", "02275", villages="-1"), "villages: '-1' is no whole number"),
+        (counts("2020-01-01", "02275", villages="5", status="counted"), "status: 'counted' is not known; one of: cited, assumed"),
+        (
+            counts("2020-01-01", "02275", villages="5") | {"counted_on": "2019"},
+            "counted_on: Invalid isoformat string: '2019'; write a date",
+        ),
+    ],
+)
+def test_a_broken_count_is_told(row: Row, said: str) -> None:
+    (problem,) = problems(seed_texts(bases=(counts("2020-01-01", "02263", population="5688"), row)))
+    assert problem.startswith(f"bases.csv:3: {said}")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (place("02276", "Bản Lãm"), "commune: '02276' is not among the units of '2020-01-01' in units.csv"),
+        (place("02263", "thôn lãm"), "name, aliases: 'lãm' already names a place of this commune"),
+        (place("02263", "Nà Tạng", "Na Tang; bản LAM"), "name, aliases: 'lam' already names a place of this commune"),
+        (place("02263", ""), "name is empty"),
+    ],
+)
+def test_a_broken_place_is_told(row: Row, said: str) -> None:
+    (problem,) = problems(seed_texts(places=(place("02263", "Bản Lãm", "Lam; Ban Lam"), row)))
+    assert problem.startswith(f"places.csv:3: {said}")
+
+
+def test_the_counts_of_a_commune_may_come_from_several_rows() -> None:
+    census = counts("2020-01-01", "02263", population="5688")
+    assumed = counts("2020-01-01", "02263", villages="11", status="assumed")
+    held = Rules.from_texts(seed_texts(bases=(census, assumed))).register.counts["2020-01-01", "02263"]
+    assert {base: (count.value, count.status) for base, count in held.items()} == {
+        Base.POPULATION: (5688, "cited"),
+        Base.VILLAGES: (11, "assumed"),
+    }
+
+
+def test_two_communes_may_each_have_a_village_of_one_name() -> None:
+    register = Rules.from_texts(seed_texts(places=(place("02263", "Bản Lãm"), place("02275", "Bản Lãm", "Lam")))).register
+    assert register.places["2020-01-01", "02275"] == {"lãm": "lãm", "lam": "lãm"}
+
+
+TWO_LISTS = (vintage("2020-01-01", end="2025-07-01"), vintage("2025-07-01"))
+OLD, NEW = (unit("2020-01-01", "A"), unit("2020-01-01", "B")), (unit("2025-07-01", "A"), unit("2025-07-01", "B"))
+KEPT = (succession("2025-07-01", "A", "A"), succession("2025-07-01", "B", "B"))
+
+
+@pytest.mark.parametrize(
+    ("successions", "said"),
+    [
+        (
+            (succession("2020-01-01", "A", "A"), *KEPT),
+            "successions.csv:2: vintage: 2020-01-01 is the first, so its units have no predecessor",
+        ),
+        (
+            (*KEPT, succession("2025-07-01", "A", "C")),
+            "successions.csv:4: predecessor: 'C' is not among the units of 2020-01-01 in units.csv",
+        ),
+        ((*KEPT, succession("2025-07-01", "C", "A")), "successions.csv:4: code: 'C' is not among the units of '2025-07-01' in units.csv"),
+        ((*KEPT, KEPT[0]), "successions.csv:4: stands already in line 2; remove one of them"),
+        ((KEPT[0], succession("2025-07-01", "B", "B", "half")), "successions.csv:3: extent: 'half' is not known; one of: whole, part"),
+        ((KEPT[0],), "successions.csv: B of 2025-07-01: no row says what it was made of; add one for each predecessor"),
+        ((KEPT[0],), "successions.csv: B of 2020-01-01: no row says what became of it; add one for each successor"),
+        ((*KEPT, succession("2025-07-01", "A", "B")), "successions.csv: B of 2020-01-01: goes whole into one unit and again into another"),
+        ((KEPT[0], succession("2025-07-01", "B", "B", "part")), "successions.csv: B of 2020-01-01: only a part of it goes on"),
+    ],
+)
+def test_every_unit_says_what_it_was_made_of_and_what_became_of_it(successions: tuple[Row, ...], said: str) -> None:
+    found = problems(seed_texts(communes={"08": ()}, vintages=TWO_LISTS, units=(*OLD, *NEW), successions=successions, **BARE))
+    assert any(problem.startswith(said) for problem in found), found
+
+
+def test_a_unit_is_divided_by_a_row_with_a_part_for_each_successor() -> None:
+    parts = (KEPT[0], *(succession("2025-07-01", code, "B", "part") for code in "AB"))
+    texts = seed_texts(communes={"08": ()}, vintages=TWO_LISTS, units=(*OLD, *NEW), successions=parts, **BARE)
+    register = Rules.from_texts(texts).register
+    assert register.later(("2020-01-01", "B")) == (("2025-07-01", "A"), ("2025-07-01", "B"))
+    assert [one.extent for one in register.predecessors["2025-07-01", "A"]] == [Extent.WHOLE, Extent.PART]
+
+
+def test_the_home_of_a_unit_is_where_its_territory_is_in_the_newest_list() -> None:
+    """As with Hà Giang (02), which came to Tuyên Quang (08)."""
+    units = (OLD[0], unit("2020-01-01", "B", "02"), *NEW)
+    texts = seed_texts(communes={"02": (), "08": ()}, vintages=TWO_LISTS, units=units, successions=KEPT, **BARE)
+    register = Rules.from_texts(texts).register
+    assert register.homes == ("08",)
+    assert register.of("2020-01-01", "08") == (register.units["2020-01-01", "A"], register.units["2020-01-01", "B"])
+    assert register.of("2020-01-01", "02") == ()
 
 
 @pytest.mark.parametrize(
