@@ -7,7 +7,7 @@ NAME ?= rebuild
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo check test integration e2e faults bench clean
+.PHONY: help setup tools demo check test integration e2e faults mutants bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,7 @@ check: $(STAMP) ## format, lint, types, import walls, generated files, unit, pro
 	$(BIN)/lint-imports
 	$(BIN)/python -m dashboards.build --check
 	$(BIN)/phusong config check
+	$(BIN)/phusong register check
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/unit tests/property tests/contract
 	$(BIN)/coverage combine -q
@@ -47,7 +48,10 @@ e2e: $(STAMP) ## from a sent event to a firing alert, with a real Prometheus
 faults: $(STAMP) ## workers killed and stopped, the broker restarted, a topic created again
 	$(BIN)/pytest tests/faults
 
-bench: $(STAMP) ## measure (NAME=rebuild or live); prints one JSON object
+mutants: $(STAMP) ## 40 deliberate faults in the core, each caught by a test (half an hour); prints one JSON object
+	@$(BIN)/python -m tests.mutants
+
+bench: $(STAMP) ## measure (NAME=rebuild, live, audit or assess); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
 
 clean: ## remove what these commands made

@@ -10,7 +10,8 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -19,6 +20,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from ops.text import Lang, say
 from phusong.settings import SettingsError, read_rules, read_settings
 
 DONE, DIFFERENCE, WRONG_USE, TROUBLE = 0, 1, 2, 3
@@ -35,6 +37,7 @@ app = App(
         "  phusong demo --once --json    the province rows as JSON, then stop\n\n"
         "  phusong topics apply          create the topics on PHUSONG_BOOTSTRAP_SERVERS\n\n"
         "  phusong send facts.jsonl      send a file of events\n\n"
+        "  phusong explain 02275 postal.staffed_point   why that commune counts as it does\n\n"
         "Exit codes: 0 done, 1 found a difference or rejected input, 2 wrong use, 3 broker, set-up or I/O trouble."
     ),
     version_flags=["--version"],
@@ -44,6 +47,10 @@ topics_app = App(name="topics", help="The topics on the broker, beside the table
 config_app = App(name="config", help="What is set by PHUSONG_* and by the rows in seeds/.")
 app.command(topics_app)
 app.command(config_app)
+register_app = App(
+    name="register", help="Danh mục xã và số dân, số hộ, số thôn. The rows in seeds/: which communes exist, and their counts."
+)
+app.command(register_app)
 
 
 def _say(line: str) -> None:
@@ -101,12 +108,155 @@ def status(*, as_json: Annotated[bool, Parameter("--json")] = False, url: str | 
     url
         Where the feed is (default: PHUSONG_BIND and PHUSONG_FEED_PORT).
     """
-    from ops.table import fetch
+    from ops.table import fetch, fetch_gaps
+
+    where = url or _feed_url()
+    _print_rows(fetch(where, "/api/v1/provinces"), lambda row: fetch_gaps(where, row), as_json=as_json)
+    return DONE
+
+
+@app.command
+def plan(
+    indicator: str,
+    /,
+    *,
+    province: str | None = None,
+    lang: Lang = "vi",
+    as_json: Annotated[bool, Parameter("--json")] = False,
+    url: str | None = None,
+) -> int:
+    """Ít xã, ít thôn nhất cần phủ để đạt chỉ tiêu. The fewest communes and villages that would close the gap to the target.
+
+    Examples: `phusong plan telecom.mobile_signal_villages --province 08`; `phusong plan postal.staffed_point --json`.
+
+    Parameters
+    ----------
+    indicator
+        As in `phusong status`, for example postal.staffed_point.
+    province
+        Code of the province (default: every one that the feed shows).
+    lang
+        Language of the text: vi or en.
+    as_json
+        Print the plans as JSON.
+    url
+        Where the feed is (default: PHUSONG_BIND and PHUSONG_FEED_PORT).
+    """
+    from ops.plan import as_json as plain
+    from ops.plan import describe, fetch_plans
+
+    found = fetch_plans(url or _feed_url(), indicator, province)
+    if as_json:
+        print(json.dumps([plain(row, one) for row, one in found], ensure_ascii=False, indent=1))
+    else:
+        print("\n\n".join("\n".join(describe(row, one, lang)) for row, one in found))
+    return DONE
+
+
+@app.command
+def explain(
+    commune: str,
+    indicator: str,
+    /,
+    *,
+    vintage: str | None = None,
+    as_of: str | None = None,
+    lang: Lang = "vi",
+    as_json: Annotated[bool, Parameter("--json")] = False,
+) -> int:
+    """Vì sao xã này được tính như vậy? Why does this commune count as it does: every statement, who decided, what would change it.
+
+    Reads the log, so it needs Kafka and no worker.
+
+    Examples: `phusong explain 02275 postal.staffed_point`; `phusong explain 02239 telecom.mobile_signal_villages --as-of 2023-06-30`.
+
+    Parameters
+    ----------
+    commune
+        Its code, five digits.
+    indicator
+        As in `phusong status`.
+    vintage
+        The list of communes (default: the one in force).
+    as_of
+        A day (its end) or a moment: what is now known to have been then, nothing that was observed later (default: now).
+    lang
+        Language of the text: vi or en.
+    as_json
+        Print all of it as JSON, with topic, partition and offset of each statement, those that lost too.
+    """
+    from ops import asked
+    from ops.explain import describe
+    from ops.explain import explain as run_explain
 
     settings = read_settings()
-    where = url or f"http://{'127.0.0.1' if settings.bind in ('0.0.0.0', '::') else settings.bind}:{settings.feed_port}"  # noqa: S104
-    _print_rows(fetch(where, "/api/v1/provinces"), lambda: fetch(where, "/api/v1/gaps"), as_json=as_json)
+    rules = read_rules(settings.seeds)
+    at = settings.as_of(datetime.now(UTC)) if as_of is None else asked.moment(as_of)
+    listed = asked.vintage(rules.register, vintage) if vintage else asked.vintage_at(rules.register, at)
+    unit, about = asked.unit(rules.register, listed, commune), asked.indicator(rules.catalogue, indicator)
+    with _reading(lang) as tell:
+        found = run_explain(settings, rules, unit, about, at, tell, then=as_of is not None)
+    _print_found(found, lambda: describe(found, lang), as_json=as_json)
     return DONE
+
+
+@app.command
+def replay(*, as_of: str, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")] = False) -> int:
+    """Bảng của tỉnh tại một thời điểm: lúc đó đã biết gì, và nay biết lúc đó ra sao. The province table at a moment, two ways.
+
+    As it was known then, and as it is now known to have been then: late reports and corrections make the difference.
+
+    Examples: `phusong replay --as-of 2023-06-30`; `phusong replay --as-of 2023-07-05T09:00+07:00 --json`.
+
+    Parameters
+    ----------
+    as_of
+        A day (its end) or a moment, of Vietnam where no offset is given.
+    lang
+        Language of the text: vi or en.
+    as_json
+        Print both tables as JSON.
+    """
+    from ops import asked
+    from ops.replay import replay as run_replay
+    from ops.replay import show
+
+    settings = read_settings()
+    rules = read_rules(settings.seeds)
+    at = asked.moment(as_of)
+    with _reading(lang) as tell:
+        found = run_replay(settings, rules, at, tell)
+    if as_json:
+        _print_found(found, list, as_json=True)
+    else:
+        show(_console(), found, lang)
+    return DONE
+
+
+@app.command
+def audit(*, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")] = False) -> int:
+    """Tính lại mọi thứ từ nhật ký gốc và so với mọi điều đã công bố. Recompute everything from the log, compare with all that is published.
+
+    Exit code 1 on any difference. Safe on a running system: it only reads, and waits for workers that are a little behind.
+
+    Examples: `phusong audit`; `phusong audit --json | jq .differences`.
+
+    Parameters
+    ----------
+    lang
+        Language of the text: vi or en.
+    as_json
+        Print what was compared and every difference as JSON.
+    """
+    from ops.audit import audit as run_audit
+    from ops.audit import describe
+
+    settings = read_settings()
+    rules = read_rules(settings.seeds)
+    with _reading(lang) as tell:
+        found = run_audit(settings, rules, tell, _say, lang)
+    _print_found(found, lambda: describe(found, lang), as_json=as_json)
+    return DONE if found.clean else DIFFERENCE
 
 
 @app.command
@@ -224,13 +374,127 @@ def config_record() -> int:
     return DONE
 
 
-def _print_rows(provinces: list[dict[str, object]], gaps: Callable[[], list[dict[str, object]]], *, as_json: bool) -> None:
+@register_app.command(name="check")
+def register_check(directory: Path | None = None, /, *, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")] = False) -> int:
+    """Nêu từng dòng mâu thuẫn trong seeds/. Name every row that contradicts another; exit code 1 if any is an error (notes may be meant).
+
+    Examples: `phusong register check`; `phusong register check ./my-seeds --lang en`.
+
+    Parameters
+    ----------
+    directory
+        Which seeds (default: PHUSONG_SEEDS).
+    lang
+        Language of the text: vi or en.
+    as_json
+        Print the findings as JSON.
+    """
+    import msgspec
+
+    from ops.seed_checks import Level, check
+
+    seeds = directory or read_settings().seeds
+    found = check(seeds)
+    errors = sum(one.level is Level.ERROR for one in found)
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(found), ensure_ascii=False, indent=1))
+    else:
+        words = {Level.ERROR: say(lang, "lỗi", "error"), Level.NOTE: say(lang, "lưu ý", "note")}
+        for one in found:
+            _say(f"{words[one.level]}: {seeds}/{one.text(lang)}")
+        print(say(lang, f"{seeds}: {errors} lỗi, {len(found) - errors} lưu ý", f"{seeds}: errors: {errors}, notes: {len(found) - errors}"))
+    return DIFFERENCE if errors else DONE
+
+
+@register_app.command(name="diff")
+def register_diff(one: str, other: str, /, *, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")] = False) -> int:
+    """Xã nào hợp nhất, chia, đổi tên, đổi mã, mã nào dùng lại. What became of which commune between two lists.
+
+    Examples: `phusong register diff 2024-09-01 2025-07-01`; `phusong register diff 2020-01-01 2025-07-01 --json`.
+
+    Parameters
+    ----------
+    one
+        A list of communes, as in vintages.csv.
+    other
+        Another list.
+    lang
+        Language of the text: vi or en.
+    as_json
+        Print the differences as JSON.
+    """
+    import msgspec
+
+    from ops.register import describe, diff
+
+    register = read_rules(read_settings().seeds).register
+    found = diff(register, one, other)
+    print(json.dumps(msgspec.to_builtins(found), ensure_ascii=False, indent=1) if as_json else "\n".join(describe(register, found, lang)))
+    return DONE
+
+
+@register_app.command(name="import")
+def register_import(file: Path, /, *, mapping: Path, into: Path, lang: Lang = "vi") -> int:
+    """Đưa số dân, số hộ, số thôn thật vào một bản sao của seeds/. Put real counts into an own copy of seeds/; see docs/register.md.
+
+    Rows that cannot be taken are told, the others taken; exit code 1 if there is any.
+
+    Example: `phusong register import census.csv --mapping census.toml --into ./my-seeds`.
+
+    Parameters
+    ----------
+    file
+        CSV with a row for each commune.
+    mapping
+        TOML that says which of its columns is what.
+    into
+        The copy of seeds/ whose bases.csv is written.
+    lang
+        Language of the text: vi or en.
+    """
+    from ops.counts import describe, import_counts
+
+    found = import_counts(file, mapping, into, lang)
+    for problem in found.bad:
+        _say(problem)
+    print("\n".join(describe(found, into, lang)))
+    return DIFFERENCE if found.bad else DONE
+
+
+def _feed_url() -> str:
+    settings = read_settings()
+    return f"http://{'127.0.0.1' if settings.bind in ('0.0.0.0', '::') else settings.bind}:{settings.feed_port}"  # noqa: S104
+
+
+def _print_rows(
+    provinces: list[dict[str, object]], gaps: Callable[[dict[str, object]], list[dict[str, object]]], *, as_json: bool
+) -> None:
     from ops.table import show
 
     if as_json:
         print(json.dumps(provinces, ensure_ascii=False, indent=1), flush=True)
     else:
-        show(_console(), provinces, gaps())
+        show(_console(), provinces, gaps)
+
+
+@contextmanager
+def _reading(lang: Lang) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr for the reading of the log; gone when it is read."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(say(lang, "Đọc nhật ký", "Reading the log"), total=None)
+        yield lambda read, of: progress.update(task, completed=read, total=of)
+
+
+def _print_found(found: object, lines: Callable[[], Iterable[str]], *, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(found, str_keys=True), ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(lines()))
 
 
 def _end_on_sigterm() -> None:
@@ -245,10 +509,11 @@ def _trouble_types() -> tuple[type[Exception], ...]:
 
     from ops.demo import DemoError
     from ops.local_kafka import LocalKafkaError
+    from ops.reading import ReadingError
     from ops.table import FeedUnreachableError
     from producers.publisher import PublishError
 
-    return (DemoError, LocalKafkaError, FeedUnreachableError, PublishError, KafkaException, OSError)
+    return (DemoError, LocalKafkaError, FeedUnreachableError, PublishError, ReadingError, KafkaException, OSError)
 
 
 def main(arguments: list[str] | None = None) -> None:
