@@ -346,5 +346,5 @@ def _headers(message: Message) -> Headers | None:
     try:
         # what the client reads is always a list of bytes; its type also describes what a producer may pass
         return cast("Headers | None", message.headers())
-    except UnicodeDecodeError:  # a header's name; such a record counts as one without a version: unreadable
+    except (UnicodeDecodeError, SystemError):  # a header's name is no text; such a record counts as one without a version: unreadable
         return None

@@ -154,7 +154,7 @@ class _Auditor:
                 outcomes[outcome] += count
             for reject in rejects:
                 message = reject.message
-                content = (message.key(), message.value(), headers_of(message))
+                content = (message.key(), message.value(), reject.headers)
                 identity = (topic, partition, message.offset())
                 self._letters.reject(identity, reject.reason, self._rules.number, message.timestamp()[1], content)
             if self._closely:

@@ -466,9 +466,7 @@ def _feed_url() -> str:
     return f"http://{'127.0.0.1' if settings.bind in ('0.0.0.0', '::') else settings.bind}:{settings.feed_port}"  # noqa: S104
 
 
-def _print_rows(
-    provinces: list[dict[str, object]], gaps: Callable[[dict[str, object]], list[dict[str, object]]], *, as_json: bool
-) -> None:
+def _print_rows(provinces: list[dict[str, object]], gaps: Callable[[dict[str, object]], list[dict[str, object]]], *, as_json: bool) -> None:
     from ops.table import show
 
     if as_json:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from feed.snapshot import Held
 from phusong.events import Reason
-from phusong.rows import UNREADABLE, Row, Verdict, VerdictEvent, decode_verdict
+from phusong.rows import UNREADABLE, Row, Verdict, VerdictEvent, decode_verdict, verdict_id
 from streams.dead_letters import PREFIX
 
 Headers = list[tuple[str, bytes | None]]
@@ -144,11 +144,6 @@ class Chains:
         self.broken.append(Difference(kind=Kind.VERDICT, key=key, field=field, published=published, recomputed=recomputed))
 
 
-def verdict_id(key: str, previous: str | None, to: Verdict) -> str:
-    """What `rows.verdict_event` makes an entry's id from: a hash of key, previous id and new verdict."""
-    return hashlib.sha256(f"{key}\n{previous or ''}\n{to}".encode()).hexdigest()[:32]
-
-
 class Letter(Struct, frozen=True, gc=False):
     """What a dead letter, or the record that it must hold, says: why, by which rules, and a digest of key, value and headers."""
 
@@ -192,7 +187,8 @@ class Letters:
             if not all(own[-count:]):
                 raise KeyError("headers")
             identity = (said["topic"], int(said["partition"]), int(said["offset"]))
-            one = Letter(said["reason"], int(said["rules"]), int(said["timestamp"]), digest(key, value, headers[:-count]))
+            content = (key, value, headers[:-count])
+            one = Letter(said["reason"], int(said["rules"]), int(said["timestamp"]), digest(*content))
         except (KeyError, ValueError) as error:
             told = f"unreadable: {error}"
             self._unreadable.append(

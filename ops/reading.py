@@ -177,5 +177,5 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     """The record's headers; none where their names are no text."""
     try:
         return list(message.headers() or ())
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, SystemError):  # the client raises the second, and a second try would end this process
         return []

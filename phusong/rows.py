@@ -269,15 +269,19 @@ def decode_version(headers: list[tuple[str, bytes | None]] | None) -> Version | 
     return None
 
 
+def verdict_id(key: str, previous: str | None, to: Verdict) -> str:
+    """The id of the entry that follows `previous` under this key: the same whoever writes it, so that a repeat is known as one."""
+    return hashlib.sha256(f"{key}\n{previous or ''}\n{to}".encode()).hexdigest()[:32]
+
+
 def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, cause: Cause, rules: int, as_of: datetime) -> VerdictEvent:
-    """The change from `previous` (the key's last entry) to what `row` says; its id is a hash of key, previous id and new verdict.
+    """The change from `previous` (the key's last entry) to what `row` says.
 
     What no worker saw happen (`cause` is a rebuild) is put down to the rules where another number of them judged before.
     """
     if cause.kind is CauseKind.REBUILD and previous is not None and previous.data.rules != rules:
         cause = Cause(kind=CauseKind.RULES)
     before = None if previous is None else previous.id
-    digest = hashlib.sha256(f"{row.key}\n{before or ''}\n{row.verdict}".encode()).hexdigest()
     change = VerdictChange(
         vintage=row.vintage,
         province=row.province,
@@ -295,7 +299,7 @@ def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, cause: Cause,
     )
     return VerdictEvent(
         specversion="1.0",
-        id=digest[:32],
+        id=verdict_id(row.key, before, row.verdict),
         source="phusong",
         type=VERDICT_TYPE,
         time=as_of,

@@ -25,7 +25,7 @@ async def send(delivery: Delivery, reject: Reject, rules: int) -> None:
         "timestamp": str(message.timestamp()[1]),
         "rules": str(rules),
     }
-    headers = [*(message.headers() or ()), *((PREFIX + name, text.encode(errors="replace")) for name, text in why.items())]
+    headers = [*reject.headers, *((PREFIX + name, text.encode(errors="replace")) for name, text in why.items())]
     await delivery.room()
     try:
         delivery.send(DEAD_LETTERS.name, message.partition(), message.key(), message.value(), headers)

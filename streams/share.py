@@ -8,6 +8,7 @@ offset that each topic has been applied up to. Bad input: a record that is not a
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 from confluent_kafka import Message
 from msgspec import Struct
@@ -28,6 +29,8 @@ class Reject(Struct, frozen=True):
     message: Message
     reason: Reason
     sentence: str
+    headers: list[tuple[str, bytes | None]]
+    """The record's own; empty where they cannot be read (the client must not be asked for them twice then)."""
 
 
 class Share:
@@ -65,19 +68,23 @@ class Share:
 
     def _look_again(self, domain: str, message: Message, error: Exception) -> Reject | Outcome:
         """What did not count at first sight: an event in binary mode, or a reject. Headers are read here only: most records need none."""
+        headers: list[tuple[str, bytes | None]] = []
         try:
-            if isinstance(error, Rejected) and (headers := message.headers()):
+            # what the client reads is always a list of bytes; its type also describes what a producer may pass
+            headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+            if isinstance(error, Rejected) and headers:
                 timestamp_ms = message.timestamp()[1]
                 event, route = self._admission.record(message.value(), headers, message.key(), domain, self.number, timestamp_ms)
                 return self.provinces[route.province].apply(route.cell, route.slot, event)
         except Exception as second:  # noqa: BLE001 - the same guard
             error = second
         if isinstance(error, Rejected):
-            return Reject(message, error.reason, error.sentence)
+            return Reject(message, error.reason, error.sentence, headers)
         where = f"{message.topic()}[{message.partition()}]@{message.offset()}"
         log.error("%s provoked an exception that nobody foresaw; it goes to the dead letters", where, exc_info=error)
         return Reject(
             message,
             Reason.PROCESSOR_ERROR,
             f"the processor failed on this record ({type(error).__name__}: {str(error)[:500]}); report it, and replay it once mended",
+            headers,
         )

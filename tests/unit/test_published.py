@@ -7,11 +7,11 @@ from collections import Counter
 import msgspec
 import pytest
 
-from ops.published import Chains, Headers, Letters, verdict_id
+from ops.published import Chains, Headers, Letters
 from phusong import rows
 from phusong.events import Reason
 from phusong.province import Province
-from phusong.rows import Cause, CauseKind, ProvinceRow, Verdict, VerdictEvent
+from phusong.rows import Cause, CauseKind, ProvinceRow, Verdict, VerdictEvent, verdict_id
 from tests import worlds
 from tests.worlds import instant
 

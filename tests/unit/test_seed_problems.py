@@ -199,6 +199,21 @@ def test_every_unit_says_what_it_was_made_of_and_what_became_of_it(successions: 
     assert any(problem.startswith(said) for problem in found), found
 
 
+def test_a_unit_divided_between_two_provinces_is_refused() -> None:
+    """All evidence on it has one home, and so one owner."""
+    new = (unit("2025-07-01", "A"), unit("2025-07-01", "B", "02"))
+    parts = (KEPT[0], *(succession("2025-07-01", code, "B", "part") for code in "AB"))
+    texts = seed_texts(communes={"08": (), "02": ()}, vintages=TWO_LISTS, units=(*OLD, *new), successions=parts, **BARE)
+    assert problems(texts) == [
+        "successions.csv: B of 2020-01-01: goes to two provinces, but all evidence on a unit has one home; not supported"
+    ]
+
+
+def test_seeds_without_any_list_of_communes_are_refused() -> None:
+    texts = seed_texts(communes={"08": ()}, vintages=(), **BARE)
+    assert problems(texts) == ["vintages.csv: holds no row; at least one list of communes must be in force"]
+
+
 def test_a_unit_is_divided_by_a_row_with_a_part_for_each_successor() -> None:
     parts = (KEPT[0], *(succession("2025-07-01", code, "B", "part") for code in "AB"))
     texts = seed_texts(communes={"08": ()}, vintages=TWO_LISTS, units=(*OLD, *NEW), successions=parts, **BARE)
