@@ -143,10 +143,10 @@ def producer(settings: Settings) -> Producer:
 
 
 def write_seeds(directory: Path) -> None:
-    """One list, one province and 12 indicators of the shipped seeds, with reporters, obligations and targets of their own."""
+    """One list, one province, 12 indicators and their targets of the shipped seeds, with reporters and obligations of their own."""
     directory.mkdir()
     names = [name for some in INDICATORS.values() for name in some]
-    reporter, obligation, target = (_shipped(name)[0] for name in ("reporters", "obligations", "targets"))
+    reporter, obligation = (_shipped(name)[0] for name in ("reporters", "obligations"))
     units = [row for row in _shipped("units") if row["vintage"] == VINTAGE and row["province"] == PROVINCE]
     codes = {row["code"] for row in units}
     operators: dict[str, set[str]] = {}
@@ -170,7 +170,7 @@ def write_seeds(directory: Path) -> None:
             for name in some
             for source, operator in SPEAKERS[domain]
         ],
-        "targets": [{**target, "indicator": name, "value": "0.8", "status": "assumed"} for name in names],
+        "targets": [row for row in _shipped("targets") if row["indicator"] in names],
     }
     for name, rows in tables.items():
         with (directory / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ pytestmark = [
 
 RATIO = 'coverage_ratio{province="08",indicator="postal.staffed_point"}'
 ALERTS = 'ALERTS{alertname="CoverageBelowTarget",indicator="postal.staffed_point"}'
+STAFFED_POINTS = {"vintage": "2020-01-01", "province": "08", "indicator": "postal.staffed_point"}
 
 
 class Prometheus:
@@ -90,19 +92,24 @@ def prometheus(directory: Path, feed_url: str) -> Iterator[Prometheus]:
         process.wait(20)
 
 
-@pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """The demo's system, on a Kafka and a port of its own."""
+@pytest.fixture(autouse=True)
+def own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo that somebody has running on this machine is not disturbed, nor disturbs."""
     monkeypatch.delenv("PHUSONG_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("PHUSONG_FEED_PORT", "0")
     monkeypatch.setenv("PHUSONG_WORKER_METRICS_PORT", "0")
+
+
+@pytest.fixture
+def running(tmp_path: Path, own_ports: None) -> Iterator[Running]:
+    """The demo's system, on a Kafka and a port of its own."""
     with demo(read_settings(), tmp_path / "demo", print) as system:
         yield system
 
 
 def test_a_missing_commune_fires_the_alert_and_its_report_resolves_it(running: Running, tmp_path: Path) -> None:
     """Facts → Kafka → Faust → feed → Prometheus: 137/138 and firing; the report of Sơn Phú arrives: 1 and resolved."""
-    (gap,) = running.gaps_of("postal.staffed_point")
+    (gap,) = running.gaps(STAFFED_POINTS)
     assert (gap["commune"], gap["name"], gap["origin"]) == ("02275", "Xã Sơn Phú", "assumed")
     with prometheus(tmp_path, running.url) as server:
         wait_until(lambda: server.value(RATIO) == pytest.approx(137 / 138), 30, "Prometheus has the ratio 137/138")
@@ -125,7 +132,7 @@ def test_a_missing_commune_fires_the_alert_and_its_report_resolves_it(running: R
 
         wait_until(lambda: server.value(RATIO) == 1, 15, "Prometheus has the ratio 1")
         wait_until(lambda: not server.ask(ALERTS), 15, "the alert is resolved")
-    assert running.gaps_of("postal.staffed_point") == []
+    assert running.gaps(STAFFED_POINTS) == []
 
 
 def test_the_demo_prints_its_rows_as_json_on_stdout_alone() -> None:
@@ -133,12 +140,16 @@ def test_the_demo_prints_its_rows_as_json_on_stdout_alone() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", "demo", "--once", "--json"], capture_output=True, text=True, check=True, timeout=120
     )
-    rows = {row["indicator"]: row for row in json.loads(done.stdout)}
-    row = rows["postal.staffed_point"]
+    rows = {(row["province"], row["indicator"]): row for row in json.loads(done.stdout)}
+    assert Counter(province for province, _ in rows) == {"08": 14, "02": 14}
+    assert {sum(row["units"].values()) for (province, _), row in rows.items() if province == "02"} == {193}
+    row = rows["08", "postal.staffed_point"]
     assert (row["covered"], row["expected"], row["verdict"], row["origin"]) == (137, 138, "missed", "assumed")
     assert row["ratio"] == row["low"] == row["high"] == pytest.approx(137 / 138)
     assert (row["province"], row["vintage"], row["target"], row["completeness"]) == ("08", "2020-01-01", 1.0, 1.0)
     assert (row["target_scope"], row["target_source"]) == ("national", "NQ 01/NQ-CP 2021")
+    villages = rows["08", "telecom.mobile_signal_villages"]
+    assert (villages["covered"], villages["expected"], villages["units"]["fresh"]) == (58, 1518, 6), "all three operators are heard"
     assert "Kafka" in done.stderr
 
 
@@ -152,6 +163,9 @@ def test_the_demo_prints_the_table_with_the_missing_commune() -> None:
         "100 % (quốc gia, NQ",
         "01/NQ-CP 2021)",
         "(missed)",
+        "58 / 1.518 thôn",
+        "có kiến nghị: 1",
+        "Hà Giang (02): chưa có báo cáo nào (193 xã)",
         "giả định (assumed)",
         "Xã Sơn Phú (02275)",
     ):

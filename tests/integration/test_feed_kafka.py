@@ -32,6 +32,8 @@ pytestmark = pytest.mark.kafka
 
 ROOT = Path(__file__).resolve().parents[2]
 AS_OF = datetime(2023, 6, 30, tzinfo=UTC)
+# the scenario clock stands still, on a day of the first list
+CLOCK = {"clock_start": AS_OF, "clock_anchor": AS_OF, "clock_rate": 0}
 RULES = read_rules(SEEDS)
 COMMUNE_ROWS, PROVINCE_ROWS = assess(RULES, "08", {}, AS_OF)
 ROW = PROVINCE_ROWS["2020-01-01/08/postal.staffed_point"]
@@ -104,7 +106,7 @@ class Cluster:
     @contextmanager
     def feed(self) -> Iterator[httpx.Client]:
         """A running feed on any free port, and a client for it."""
-        server = FeedServer(read_settings(bootstrap_servers=self.servers, feed_port=0), RULES)
+        server = FeedServer(read_settings(bootstrap_servers=self.servers, feed_port=0, **CLOCK), RULES)
         urls: list[str] = []
         codes: list[int] = []
         thread = threading.Thread(target=lambda: codes.append(server.serve(urls.append)))

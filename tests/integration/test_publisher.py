@@ -17,33 +17,26 @@ from ops import topics
 from ops.local_kafka import LocalKafka
 from phusong.admission import Admission
 from phusong.events import Event, Reason, Rejected, Stated, Statement, Withdrawal, Withdrawn, decode, encode
-from phusong.rules import Rules, seeds_digest
-from phusong.settings import SEEDS, read_settings
+from phusong.rules import Rules
+from phusong.settings import read_settings
 from phusong.topics import BROADCAST, POSTAL, SOURCES, TELECOM, share_of
 from producers import publisher as publisher_module
 from producers.files import Sent, send_file
 from producers.publisher import QUEUE_EVENTS_MAX, Publisher, PublishError
+from tests import worlds
 from tests.kafka import fresh_name, wait_until
 
 pytestmark = pytest.mark.kafka
 
 PROVINCES = [f"{code:02}" for code in range(1, 41)]
 OBSERVED_AT = datetime(2023, 6, 30, tzinfo=UTC)
-REPORTER = "assumed-postal-reporter"
+REPORTER = "post-office"
 
 
 @pytest.fixture(scope="module")
 def admission() -> Admission:
-    """The seeds, with one commune in each of forty provinces; commune 90008 is in province 08."""
-    texts = {file.name: file.read_text("utf-8") for file in SEEDS.glob("*.csv")}
-    others = [code for code in PROVINCES if code != "08"]
-    texts["provinces.csv"] += "".join(f"{code},Tỉnh {code},Province {code},test\n" for code in others)
-    heading = texts["units.csv"].splitlines()[0].split(",")
-    for code in PROVINCES:
-        row = {"vintage": "2020-01-01", "code": f"900{code}", "name": f"Xã {code}", "kind": "xã", "province": code, "source": "test"}
-        texts["units.csv"] += ",".join(row.get(column, "") for column in heading) + "\n"
-    texts["rules.toml"] = f'rules = 1\nseeds = "{seeds_digest(texts)}"\n'
-    return Admission(Rules.from_texts(texts))
+    """One commune in each of forty provinces; commune 90008 is in province 08."""
+    return Admission(Rules.from_texts(worlds.seed_texts(communes={code: (f"900{code}",) for code in PROVINCES}, obligations=())))
 
 
 @pytest.fixture
