@@ -1,14 +1,16 @@
-"""Shared Hypothesis strategies: events of the default world, drawn from pools so small that they tie, correct and withdraw one another.
+"""Shared Hypothesis strategies: events of any rules, drawn from pools so small that they tie, correct and withdraw one another.
 
 A new field of an event joins the strategies here, or no property speaks of it.
 """
 
 from __future__ import annotations
 
+import operator
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 from hypothesis import strategies as st
@@ -16,27 +18,31 @@ from hypothesis.strategies import SearchStrategy
 
 from phusong.admission import Admission, Route
 from phusong.events import MAX_COUNT, Event, Method, Origin, Stated, Statement, Withdrawal, Withdrawn
+from phusong.register import Unit
 from phusong.rules import Rules
-from tests.worlds import COMMUNES, MOBILE, POINTS, POSTAL, SPEAKER, instant
+from tests.models import DESCENTS
+from tests.worlds import instant, world
 
+T = TypeVar("T")
 Routed = tuple[Event, Route]
 
 OFFSETS = (UTC, timezone(timedelta(hours=7)), timezone(timedelta(hours=-5, minutes=-30)))
-SPEAKERS = (
-    ("post-office", None),
-    ("department", "post-office"),
-    ("inspector", "post-office"),
-    ("operator-a", None),
-    ("operator-b", None),
-    ("department", "operator-b"),
-    ("department", None),
-    ("inspector", "department"),
+SPELLINGS = (
+    "Bản Bung",
+    "thôn Bản Bung",
+    "BẢN BUNG",
+    "Ban Bung",
+    "Bản Bunk",
+    "Nà Tạng",
+    "Na Tang",
+    "Tát Kẻ",
+    "Khuổi  Phìn",
+    "Bản Lãm",
 )
-"""Sources of the default world, with whom they speak for; any of them may state what no obligation asks of it (the inspector only that)."""
-INDICATORS = (POSTAL, MOBILE, POINTS, SPEAKER)
-PLACES = ("Bản Bung", "thôn Bản Bung", "Nà Tạng", "Tát Kẻ")
+"""Names of five villages as people write them: with and without the kind of village, the accents, the right letters."""
 
-_DAYS = st.integers(min_value=0, max_value=12).map(lambda n: instant("2023-03-31") + timedelta(days=30 * n))
+DAYS = tuple(instant("2023-03-31") + timedelta(days=30 * n) for n in range(19))
+"""When what is stated was observed."""
 
 
 def same_instant_elsewhere(moments: SearchStrategy[datetime]) -> SearchStrategy[datetime]:
@@ -59,24 +65,63 @@ def moments(first: str = "2023-01-01", last: str = "2025-06-01") -> SearchStrate
     return st.one_of(edges, anywhere)
 
 
+@cache
+def _speakers(rules: Rules, indicator: str, province: str) -> tuple[tuple[str, str | None], ...]:
+    """Sources, and whom they speak for: each that owes it three times, and once each that may speak for one of those or for itself."""
+    obliged = [(one.reporter, one.operator) for one in rules.catalogue.obligations_of(indicator, province)]
+    operators = {operator for _, operator in obliged}
+    others = [(one.id, about) for one in rules.catalogue.reporters.values() for about in sorted({*operators, one.id} & one.operators)]
+    return tuple((source, None if source == operator else operator) for source, operator in (*obliged, *obliged, *obliged, *others))
+
+
+@cache
+def _places_of(rules: Rules, vintage: str, home: str, communes: Sequence[str] | None) -> tuple[Unit, ...]:
+    return tuple(one for one in rules.register.of(vintage, home) if communes is None or one.code in communes)
+
+
+def moments_about(many: Sequence[Event]) -> SearchStrategy[datetime]:
+    """Moments, often at the edges of what was observed and of temporary states."""
+    edges = [edge for one in many for edge in (one.data.observed_at + timedelta(days=1), one.data.until) if edge]
+    if not edges:
+        return moments()
+    return st.one_of(moments(), st.builds(operator.sub, st.sampled_from(edges), st.sampled_from([timedelta(0), timedelta(microseconds=1)])))
+
+
 @st.composite
-def events(draw: st.DrawFn, communes: Sequence[str] = COMMUNES["08"], indicators: Sequence[str] = INDICATORS) -> Event:
-    """An event that the default world admits: all methods, origins and speakers, partial and temporary ones, withdrawals."""
-    source, operator = draw(st.sampled_from(SPEAKERS))
-    method = draw(st.sampled_from([Method.DECLARED, Method.DECLARED, *Method]))
-    observed_at = draw(same_instant_elsewhere(_DAYS))
+def events(
+    draw: st.DrawFn,
+    rules: Rules | None = None,
+    *,
+    home: str = "08",
+    communes: tuple[str, ...] | None = None,
+    indicators: Sequence[str] | None = None,
+    days: Sequence[datetime] = DAYS,
+) -> Event:
+    """An event that these rules (None: the default world) admit: all methods, origins, speakers, partial and temporary ones, withdrawals.
+
+    `communes`, `indicators`: about these alone; `days`: observed on one of them.
+    """
+    rules = rules or world()
+    observed_at = draw(same_instant_elsewhere(st.sampled_from(days)))
+    vintage = rules.register.vintage_at(observed_at)
+    assert vintage is not None
+    unit = draw(st.sampled_from(_places_of(rules, vintage.id, home, communes)))
+    about = draw(st.sampled_from(indicators or tuple(rules.catalogue.indicators)))
+    source, spoken_for = draw(st.sampled_from(_speakers(rules, about, unit.province)))
+    method = draw(st.sampled_from([Method.DECLARED, Method.DECLARED, Method.DECLARED, *Method]))
+    measured = None
+    if method is Method.MEASURED:
+        measured = draw(st.none() | st.lists(st.sampled_from(SPELLINGS), min_size=1, max_size=3, unique=True).map(tuple))
     slot: dict[str, Any] = {
-        "commune": draw(st.sampled_from(communes)),
-        "indicator": draw(st.sampled_from(indicators)),
+        "commune": unit.code,
+        "indicator": about,
         "observed_at": observed_at,
         "method": method,
         "origin": draw(st.sampled_from(Origin)),
-        "operator": operator,
-        "vintage": draw(st.sampled_from([None, "2020-01-01"])),
-        "measured": draw(st.none() | st.lists(st.sampled_from(PLACES), min_size=1, max_size=3).map(tuple))
-        if method is Method.MEASURED
-        else None,
-        "until": draw(st.sampled_from([None, None, None, observed_at + timedelta(days=3)])),
+        "operator": spoken_for,
+        "vintage": draw(st.sampled_from([None, vintage.id])),
+        "measured": measured,
+        "until": draw(st.sampled_from([None, None, None, None, observed_at + timedelta(days=3), observed_at + timedelta(days=27)])),
     }
     envelope: dict[str, Any] = {
         "specversion": "1.0",
@@ -84,18 +129,54 @@ def events(draw: st.DrawFn, communes: Sequence[str] = COMMUNES["08"], indicators
         "source": source,
         "time": draw(same_instant_elsewhere(st.sampled_from([instant("2023-05-01"), instant("2023-05-02")]))),
     }
-    if draw(st.integers(0, 4)) == 0:
+    if draw(st.integers(0, 5)) == 0:
         return Withdrawn(**envelope, data=Withdrawal(**slot))
-    expected = draw(st.integers(0, 3))
+    count = rules.register.counts.get(unit.id, {}).get(rules.catalogue.indicators[about].base)
+    expected = draw(st.integers(0, 5) if count is None else st.sampled_from([count.value, count.value, count.value, 0, 1, 4]))
     covered = draw(st.integers(0, expected))
-    uncovered = draw(st.none() | st.just(PLACES[: expected - covered]))
+    if measured is not None:
+        uncovered = draw(st.sampled_from([(), measured, measured[:1]]))
+    else:
+        named = st.sampled_from(range(5)).map(lambda first: SPELLINGS[first : first + expected - covered])
+        uncovered = draw(st.one_of(st.none(), named, named, st.lists(st.sampled_from(SPELLINGS), max_size=3).map(tuple)))
     return Stated(**envelope, data=Statement(**slot, covered=covered, expected=expected, uncovered=uncovered))
 
 
-def routed(rules: Rules, communes: Sequence[str] = COMMUNES["08"], indicators: Sequence[str] = INDICATORS) -> SearchStrategy[Routed]:
-    """Events with where they belong."""
+def several(one: SearchStrategy[T], max_size: int) -> SearchStrategy[list[T]]:
+    """Lists of every length alike (Hypothesis's own are short, and few events seldom meet)."""
+    return st.integers(0, max_size).flatmap(lambda size: st.lists(one, min_size=size, max_size=size))
+
+
+@st.composite
+def evidence(draw: st.DrawFn, /, rules: Rules, *, indicators: Sequence[str] | None = None, max_size: int = 12, **about: Any) -> list[Event]:
+    """Events that meet: about one line of descent of the model, and one or two of these indicators with what they cannot exceed."""
+    among = indicators or tuple(rules.catalogue.indicators)
+    chosen = draw(st.lists(st.sampled_from(among), min_size=1, max_size=2, unique=True))
+    bounds = [one for one in (rules.catalogue.indicators[name].at_most for name in chosen) if one]
+    about = {"communes": draw(st.sampled_from(DESCENTS)), "indicators": (*chosen, *bounds), **about}
+    return draw(several(events(rules, **about), max_size))
+
+
+def spread(many: Sequence[Event]) -> list[Event]:
+    """The same events, each said at a moment of its own, so that a correction of one is later than that one alone."""
+    return [msgspec.structs.replace(one, time=instant("2024-10-01") + timedelta(minutes=n)) for n, one in enumerate(many)]
+
+
+def of_one_size(rules: Rules, event: Event) -> Event:
+    """The statement, about as many as the register counts in its unit (or four), so that nobody contradicts another's size."""
+    if isinstance(event, Withdrawn):
+        return event
+    vintage = rules.register.vintage_at(event.data.observed_at)
+    assert vintage is not None
+    count = rules.register.counts.get((vintage.id, event.data.commune), {}).get(rules.catalogue.indicators[event.data.indicator].base)
+    size = count.value if count else 4
+    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, expected=size, covered=min(event.data.covered, size)))
+
+
+def routed(rules: Rules, **about: Any) -> SearchStrategy[Routed]:
+    """Events with where they belong; `about`: as for `events`."""
     route = Admission(rules).route
-    return events(communes, indicators).map(lambda event: (event, route(event)))
+    return events(rules, **about).map(lambda event: (event, route(event)))
 
 
 _text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).map(lambda text: unicodedata.normalize("NFC", text))

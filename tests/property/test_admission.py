@@ -37,7 +37,7 @@ _changes: st.SearchStrategy[dict[str, object]] = st.one_of(
 
 @st.composite
 def nearly_good_events(draw: st.DrawFn) -> Event:
-    event = draw(events())
+    event = draw(events(RULES))
     event = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, **draw(_changes)))
     return msgspec.structs.replace(event, source=draw(st.sampled_from([event.source, event.source, "somebody"])))
 
@@ -70,7 +70,7 @@ def test_the_bound_of_the_cache_never_changes_an_answer(many: list[Event]) -> No
         admission_module._MAX_ROUTES = bound
 
 
-@given(events(), st.timedeltas(min_value=timedelta(days=-400), max_value=timedelta(days=400)))
+@given(events(RULES), st.timedeltas(min_value=timedelta(days=-400), max_value=timedelta(days=400)))
 def test_a_route_without_a_named_vintage_follows_the_date(event: Event, later: timedelta) -> None:
     unnamed = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, vintage=None, until=None))
     moved = msgspec.structs.replace(unnamed, data=msgspec.structs.replace(unnamed.data, observed_at=unnamed.data.observed_at + later))

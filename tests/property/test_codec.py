@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phusong.events import Event, Rejected, Statement, Withdrawal, data_bytes, decode, encode
+from tests.models import model
 from tests.strategies import any_events, events, field_names
 from tests.worlds import stated
 
@@ -64,7 +65,7 @@ def test_any_value_in_any_field_is_an_event_or_rejected(field: str, value: objec
         decode(json.dumps(plain).encode())
 
 
-@given(events())
+@given(events(model()))
 def test_the_data_bytes_hold_every_word_that_was_said(event: Event) -> None:
     """Two events tie in the slot order only if nothing that counts tells them apart."""
     assert set(json.loads(data_bytes(event))) <= field_names(type(event.data))

@@ -1,4 +1,4 @@
-"""phusong/evidence.py is a join-semilattice: order, duplication and partition change nothing."""
+"""phusong/evidence.py is a join-semilattice: order, duplication and partition change nothing, statements taken back included."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phusong.evidence import Cell, Outcome, Slots, fold, merge
-from tests.strategies import Routed, routed
-from tests.worlds import world
+from phusong.events import Stated, data_bytes
+from phusong.evidence import Cell, Emptied, Outcome, Slots, fold, merge
+from phusong.places import place_key
+from tests.models import STAFFED, model
+from tests.strategies import DAYS, Routed, routed, several
 
 Evidence = dict[Cell, Slots]
 
-_many = st.lists(routed(world()), max_size=10)
+_many = several(routed(model(), communes=("00001",), indicators=(STAFFED,), days=DAYS[:2]), 10)
 
 
 def folded(many: Iterable[Routed]) -> tuple[Evidence, Counter[Outcome]]:
@@ -32,6 +34,21 @@ def test_any_order_and_any_duplication_give_the_same_evidence(many: list[Routed]
     again = data.draw(st.lists(st.sampled_from(many), max_size=6)) if many else []
     shuffled = data.draw(st.permutations([*many, *again]))
     assert folded(shuffled)[0] == folded(many)[0]
+
+
+@settings(max_examples=60)
+@given(_many)
+def test_a_slot_holds_what_was_observed_last_and_of_that_what_was_said_last(many: list[Routed]) -> None:
+    """Then the greater id, then the greater bytes; under a withdrawal also the last statement before it."""
+    for cell, slots in folded(many)[0].items():
+        for slot, held in slots.items():
+            mine = [event for event, route in many if (route.cell, route.slot[:4]) == (cell, slot[:4])]
+            about = [one for one in mine if slot[4] in map(place_key, one.data.measured or [""])]
+            about.sort(key=lambda one: (one.data.observed_at, one.time, one.id, data_bytes(one)))
+            said = [one for one in about if isinstance(one, Stated)]
+            assert (held.by if isinstance(held, Emptied) else held) == about[-1]
+            if isinstance(held, Emptied):
+                assert held.last == (said[-1] if said else None)
 
 
 @settings(max_examples=60)

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from phusong.assessment import assess
 from phusong.events import Event
-from phusong.rows import Row, Version, decode_commune, decode_province, decode_version, encode, verdict_event
+from phusong.rows import (
+    Cause,
+    CauseKind,
+    Row,
+    Version,
+    decode_commune,
+    decode_province,
+    decode_verdict,
+    decode_version,
+    encode,
+    verdict_event,
+)
 from tests.strategies import events, moments
 from tests.worlds import cells_of, world
 
@@ -25,7 +36,9 @@ def test_rows_are_read_back_equal_and_written_again_to_the_same_bytes(many: list
     for province in provinces.values():
         assert decode_province(encode(province)) == province
         assert encode(decode_province(encode(province))) == encode(province)
-        assert verdict_event(province, None, as_of).data.to is province.verdict
+        change = verdict_event(province, None, Cause(kind=CauseKind.REBUILD), world().number, as_of)
+        assert change.data.to is province.verdict
+        assert decode_verdict(encode(change)) == change
 
 
 @settings(max_examples=50)
