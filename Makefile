@@ -24,7 +24,7 @@ tools: ## install the real Prometheus for the tests, where this machine lets us
 demo: $(STAMP) ## the whole pipeline on a real Kafka: 137 of 138 communes (ARGS="--once --json" prints and stops)
 	@$(BIN)/phusong demo $(ARGS)
 
-check: $(STAMP) ## format, lint, types, import walls, generated files, unit, property and contract tests: about a minute
+check: $(STAMP) ## format, lint, types, import walls, generated files, unit, property and contract tests: about three minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -48,7 +48,7 @@ e2e: $(STAMP) ## from a sent event to a firing alert, with a real Prometheus
 faults: $(STAMP) ## workers killed and stopped, the broker restarted, a topic created again
 	$(BIN)/pytest tests/faults
 
-mutants: $(STAMP) ## 40 deliberate faults in the core, each caught by a test (half an hour); prints one JSON object
+mutants: $(STAMP) ## deliberate faults in the core, each caught by a test (about ten minutes); prints one JSON object
 	@$(BIN)/python -m tests.mutants
 
 bench: $(STAMP) ## measure (NAME=rebuild, live, audit or assess); prints one JSON object

@@ -16,9 +16,9 @@ from phusong.evidence import Cell, Outcome
 from phusong.province import Province
 from phusong.rows import CommuneRow, ProvinceRow, Row, State
 from phusong.rules import Rules
-from tests.models import DESCENTS, HOMES, V1, as_bytes, model, narrowed, past_of, rows_of, steady_model
+from tests.models import DESCENTS, HOMES, RADIO, RECEIVED, V1, as_bytes, model, narrowed, past_of, rows_of, steady_model
 from tests.strategies import events, evidence, moments
-from tests.worlds import instant
+from tests.worlds import instant, stated
 
 _INSTANT = timedelta(microseconds=1)
 _ROUTE = Admission(model()).route
@@ -148,6 +148,9 @@ def test_nothing_changes_strictly_before_the_next_due_moment(many: list[Event], 
 @given(evidence(model(), indicators=_BOUNDED), moments(first="2023-05-01"))
 def test_what_bounds_an_indicator_and_what_it_bounds_are_kept_up_together(many: list[Event], as_of: datetime) -> None:
     """One event at a time, every commune published after each."""
+    received = stated("00001", RECEIVED, 6, 6, source="department", operator="radio-office")
+    covered = stated("00001", RADIO, 1, 6, source="radio-office")
+    many = [received, *many, covered]
     rules = narrowed(model(), many)
     province = owner(rules, [], as_of)
     for event in many:

@@ -13,20 +13,25 @@ from phusong.events import Event, Method, Stated
 from phusong.indicators import Indicator
 from phusong.periods import one_after
 from phusong.rows import CommuneRow
-from phusong.views import Line, View, view
-from tests.models import V1, model, narrowed, rows_of, steady_model
+from phusong.views import Line, View, checks, view
+from tests.models import V1, VILLAGES, model, narrowed, rows_of, steady_model
 from tests.strategies import SPELLINGS, evidence, moments
 from tests.worlds import cells_of, instant, stated
 
 _PERIODS = tuple(steady_model().catalogue.indicators.values())
 
 
-def seen(*many: Stated, as_of: datetime) -> View:
-    """The view of the one operator that these statements on 00001 are about."""
+def line_of(*many: Stated) -> Line:
+    """What was said of 00001, under the one indicator that these statements are about."""
     rules, about = steady_model(), many[0].data
-    line = Line(cells_of(rules, many), rules.register, rules.register.units[V1, "00001"], rules.catalogue.indicators[about.indicator])
+    return Line(cells_of(rules, many), rules.register, rules.register.units[V1, "00001"], rules.catalogue.indicators[about.indicator])
+
+
+def seen(*many: Stated, as_of: datetime) -> View:
+    """The view of the one operator that these statements are about."""
+    rules, about = steady_model(), many[0].data
     obliged = [one for one in rules.catalogue.obliged(about.indicator, "08", "00001") if one.operator == about.operator]
-    return view(line, obliged[0].operator, obliged, as_of)
+    return view(line_of(*many), obliged[0].operator, obliged, as_of)
 
 
 @st.composite
@@ -55,6 +60,27 @@ def test_a_measurement_stands_against_a_higher_declaration_for_one_period_and_a_
     counts = declared if a_period_later or declared.data.covered <= measured.data.covered else measured
     found = seen(measured, declared, as_of=instant("2024-03-01"))
     assert (found.covered, found.statements) == (counts.data.covered, (counts,))
+
+
+@settings(max_examples=100)
+@given(measured_then_declared())
+def test_a_measurement_checks_what_was_declared_less_than_a_period_away(said: tuple[Stated, Stated, bool]) -> None:
+    """They agree where they differ by no more than the tolerance."""
+    measured, declared, a_period_later = said
+    tolerance = steady_model().catalogue.indicators[declared.data.indicator].tolerance
+    difference = abs(Fraction(declared.data.covered - measured.data.covered, declared.data.expected))
+    assert checks(line_of(measured, declared)) == ([] if a_period_later else [("inspector", difference <= tolerance)])
+
+
+@settings(max_examples=30)
+@given(st.integers(2, 9), st.sampled_from(["Bản Bunk", "Nà Tạn"]))
+def test_more_names_than_uncovered_places_claim_less_and_leave_what_was_counted_possible(size: int, misspelt: str) -> None:
+    """Two spellings may be one village; places of the register are not."""
+    covered = size - 1
+    for names in (("Bản Bung", misspelt), ("Bản Bung", "Tát Kẻ")):
+        said = stated("00001", VILLAGES, covered, size, source="operator-a", operator="operator-a", uncovered=names)
+        found = seen(said, as_of=instant("2023-07-01"))
+        assert (found.covered, found.most) == (size - 2, covered if misspelt in names else size - 2)
 
 
 @settings(max_examples=100)
