@@ -17,7 +17,7 @@ from itertools import combinations
 
 from phusong.communes import Commune, Totals, commune
 from phusong.events import Event
-from phusong.evidence import Cell, Outcome, Slot, Slots, fold
+from phusong.evidence import Cell, Outcome, Slot, Slots, fold, merge
 from phusong.indicators import Indicator
 from phusong.periods import Period, deadline, end_of, index
 from phusong.register import Unit
@@ -51,9 +51,10 @@ class _Until:
 
     def get(self, cell: Cell, default: Slots) -> Slots:
         slots: Slots = {}
-        for number, observed in sorted(self._past.get(cell, {}).items()):
+        for number, observed in self._past.get(cell, {}).items():
             if number <= self._number:
-                slots |= observed
+                # a withdrawal keeps the size that an earlier period's statement gave
+                slots = merge({cell: slots}, {cell: observed})[cell]
         return slots or default
 
 

@@ -135,7 +135,10 @@ class Line:
 
     def key(self, name: str) -> str:
         """What a place of this unit is compared by: the key of its row in seeds/places.csv, or of its name."""
-        key = place_key(name)
+        return self.place(place_key(name))
+
+    def place(self, key: str) -> str:
+        """The same for the key of a name."""
         return self.places.get(key, key)
 
     def gap(self, names: Iterable[str] | None) -> dict[str, str]:
@@ -275,7 +278,7 @@ def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], l
     lasting: dict[str, Stated] = {}
     passing: list[tuple[str, Stated]] = []
     for place, event in said.partial:
-        key = line.places.get(place, place)
+        key = line.place(place)
         if event.data.until is not None:
             passing.append((key, event))
         elif key not in lasting or order(event) > order(lasting[key]):
@@ -386,7 +389,7 @@ def _contests(line: Line, said: Said, petition: Stated, seen: View) -> bool:
         return False
     if any(order(one) > order(petition) for one in said.measured):
         return False
-    visited = {line.places.get(place, place) for place, one in said.partial if order(one) > order(petition)}
+    visited = {line.place(place) for place, one in said.partial if order(one) > order(petition)}
     return not keys or not keys <= visited
 
 
@@ -413,7 +416,7 @@ def _in_conflict(line: Line, said: Said) -> bool:
         return True
     near: dict[str, Stated] = {}
     for place, one in said.partial:
-        key = line.places.get(place, place)
+        key = line.place(place)
         if one.data.until is None and _near(period, declared, one) and (key not in near or order(one) > order(near[key])):
             near[key] = one
     keys = {line.key(name) for name in declared.data.uncovered or ()}
@@ -439,7 +442,7 @@ def checks(line: Line) -> list[tuple[str, bool]]:
             found += [(declared.source, not _differ(line.indicator, declared, one)) for one in near]
             if line.indicator.counts_places and len(keys) == data.expected - data.covered:
                 for place, one in said.partial:
-                    key = line.places.get(place, place)
+                    key = line.place(place)
                     if one.data.until is None and _near(line.indicator.period, declared, one):
                         found.append((declared.source, _names(line, one, key) == (key in keys)))
     return found
