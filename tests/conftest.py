@@ -6,12 +6,16 @@ Comes in: the environment (`CI=true`). Goes out: a failure for each test marked 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import hypothesis
 import pytest
 
 pytest_plugins = ["tests.kafka", "tests.workers"]
+
+# a shell that starts us in the background has us ignore Ctrl-C, and with us every child that a test ends with it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEVER_SKIPPED_IN_CI = ("kafka", "prometheus")
 
