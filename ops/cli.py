@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
+from ops.sending import send
+from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside
 from ops.text import Lang, say
 from phusong.settings import SettingsError, read_rules, read_settings
-
-DONE, DIFFERENCE, WRONG_USE, TROUBLE = 0, 1, 2, 3
 
 app = App(
     name="phusong",
@@ -36,7 +32,7 @@ app = App(
         "  phusong demo                  everything on this machine, with the facts of mid-2023\n\n"
         "  phusong demo --once --json    the province rows as JSON, then stop\n\n"
         "  phusong topics apply          create the topics on PHUSONG_BOOTSTRAP_SERVERS\n\n"
-        "  phusong send facts.jsonl      send a file of events\n\n"
+        "  phusong send mang-a.xlsx      send a sheet or a file of events\n\n"
         "  phusong explain 02275 postal.staffed_point   why that commune counts as it does\n\n"
         "Exit codes: 0 done, 1 found a difference or rejected input, 2 wrong use, 3 broker, set-up or I/O trouble."
     ),
@@ -51,16 +47,7 @@ register_app = App(
     name="register", help="Danh mục xã và số dân, số hộ, số thôn. The rows in seeds/: which communes exist, and their counts."
 )
 app.command(register_app)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    # a pipe has no width: wide enough that no figure is cut
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=160)
+app.command(send)
 
 
 @app.command
@@ -83,15 +70,15 @@ def demo(*, once: bool = False, as_json: Annotated[bool, Parameter("--json")] = 
     from ops.demo import demo as run_demo
 
     settings = read_settings()
-    _end_on_sigterm()
+    end_on_sigterm()
     try:
-        with run_demo(settings, data_dir, _say) as running:
+        with run_demo(settings, data_dir, say_aside) as running:
             _print_rows(running.provinces(), running.gaps, as_json=as_json)
             if not once:
-                _say(f"\nMở trang (open): {running.url}/   chỉ số (metrics): {running.url}/metrics   dừng (stop): Ctrl-C")
+                say_aside(f"\nMở trang (open): {running.url}/   chỉ số (metrics): {running.url}/metrics   dừng (stop): Ctrl-C")
                 running.wait()
     except KeyboardInterrupt:
-        _say("Đã dừng. (stopped)")
+        say_aside("Đã dừng. (stopped)")
     return DONE
 
 
@@ -194,9 +181,9 @@ def explain(
     at = settings.as_of(datetime.now(UTC)) if as_of is None else asked.moment(as_of)
     listed = asked.vintage(rules.register, vintage) if vintage else asked.vintage_at(rules.register, at)
     unit, about = asked.unit(rules.register, listed, commune), asked.indicator(rules.catalogue, indicator)
-    with _reading(lang) as tell:
+    with reading_bar(lang) as tell:
         found = run_explain(settings, rules, unit, about, at, tell, then=as_of is not None)
-    _print_found(found, lambda: describe(found, lang), as_json=as_json)
+    print_found(found, lambda: describe(found, lang), as_json=as_json)
     return DONE
 
 
@@ -224,12 +211,12 @@ def replay(*, as_of: str, lang: Lang = "vi", as_json: Annotated[bool, Parameter(
     settings = read_settings()
     rules = read_rules(settings.seeds)
     at = asked.moment(as_of)
-    with _reading(lang) as tell:
+    with reading_bar(lang) as tell:
         found = run_replay(settings, rules, at, tell)
     if as_json:
-        _print_found(found, list, as_json=True)
+        print_found(found, list, as_json=True)
     else:
-        show(_console(), found, lang)
+        show(console(), found, lang)
     return DONE
 
 
@@ -253,45 +240,10 @@ def audit(*, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")] = 
 
     settings = read_settings()
     rules = read_rules(settings.seeds)
-    with _reading(lang) as tell:
-        found = run_audit(settings, rules, tell, _say, lang)
-    _print_found(found, lambda: describe(found, lang), as_json=as_json)
+    with reading_bar(lang) as tell:
+        found = run_audit(settings, rules, tell, say_aside, lang)
+    print_found(found, lambda: describe(found, lang), as_json=as_json)
     return DONE if found.clean else DIFFERENCE
-
-
-@app.command
-def send(file: str, /) -> int:
-    """Gửi một tệp sự kiện vào Kafka. Send a file of events into Kafka; bad lines are told, good ones sent.
-
-    Examples: `phusong send facts.jsonl`; `cat facts.jsonl | phusong send -`.
-
-    Parameters
-    ----------
-    file
-        JSONL: one CloudEvent a line; `-` for standard input.
-    """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    from phusong.admission import Admission
-    from producers.files import STANDARD_INPUT, send_file
-    from producers.publisher import Publisher
-
-    settings = read_settings()
-    admission = Admission(read_rules(settings.seeds))
-    total = Path(file).stat().st_size if file != STANDARD_INPUT and Path(file).is_file() else None
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with (
-        Publisher(settings.bootstrap_servers, admission, lambda: datetime.now(UTC)) as publisher,
-        Progress(*columns, console=_console(stderr=True), disable=not sys.stderr.isatty()) as progress,
-    ):
-        task = progress.add_task(file, total=total)
-        sent = send_file(file, publisher, _say, lambda count: progress.update(task, completed=count))
-    print(f"{file}: {sent.acknowledged} acknowledged, {sent.rejected} rejected, {sent.failed} not acknowledged")
-    for failure in publisher.failures:
-        _say(failure)
-    if sent.stopped or sent.failed:
-        return TROUBLE
-    return DIFFERENCE if sent.rejected else DONE
 
 
 @app.command
@@ -302,8 +254,8 @@ def worker() -> int:
 
     settings = read_settings()
     rules = read_rules(settings.seeds)
-    if check(settings, _say):
-        _say("the topics are not as they must be, see above; nothing was read")
+    if check(settings, say_aside):
+        say_aside("the topics are not as they must be, see above; nothing was read")
         return TROUBLE
     run(settings, rules)
     return DONE
@@ -323,7 +275,7 @@ def feed(*, address_file: Path | None = None) -> int:
     settings = read_settings()
 
     def ready(url: str) -> None:
-        _say(f"feed: {url}")
+        say_aside(f"feed: {url}")
         if address_file is not None:
             part = address_file.with_suffix(".part")
             part.write_text(url)
@@ -338,7 +290,7 @@ def topics_apply() -> int:
     """Create what is missing and set what differs; a changed number of partitions is refused."""
     from ops.topics import apply
 
-    return apply(read_settings(), _say)
+    return apply(read_settings(), say_aside)
 
 
 @topics_app.command(name="check")
@@ -346,9 +298,9 @@ def topics_check() -> int:
     """Tell what differs, change nothing; exit code 1 if anything does."""
     from ops.topics import check
 
-    code = check(read_settings(), _say)
+    code = check(read_settings(), say_aside)
     if code == DONE:
-        _say("every topic is as the table says")
+        say_aside("every topic is as the table says")
     return code
 
 
@@ -360,7 +312,7 @@ def config_check() -> int:
     try:
         print(check(read_settings()))
     except SettingsError as error:
-        _say(str(error))
+        say_aside(str(error))
         return DIFFERENCE
     return DONE
 
@@ -401,7 +353,7 @@ def register_check(directory: Path | None = None, /, *, lang: Lang = "vi", as_js
     else:
         words = {Level.ERROR: say(lang, "lỗi", "error"), Level.NOTE: say(lang, "lưu ý", "note")}
         for one in found:
-            _say(f"{words[one.level]}: {seeds}/{one.text(lang)}")
+            say_aside(f"{words[one.level]}: {seeds}/{one.text(lang)}")
         print(say(lang, f"{seeds}: {errors} lỗi, {len(found) - errors} lưu ý", f"{seeds}: errors: {errors}, notes: {len(found) - errors}"))
     return DIFFERENCE if errors else DONE
 
@@ -456,7 +408,7 @@ def register_import(file: Path, /, *, mapping: Path, into: Path, lang: Lang = "v
 
     found = import_counts(file, mapping, into, lang)
     for problem in found.bad:
-        _say(problem)
+        say_aside(problem)
     print("\n".join(describe(found, into, lang)))
     return DIFFERENCE if found.bad else DONE
 
@@ -472,34 +424,7 @@ def _print_rows(provinces: list[dict[str, object]], gaps: Callable[[dict[str, ob
     if as_json:
         print(json.dumps(provinces, ensure_ascii=False, indent=1), flush=True)
     else:
-        show(_console(), provinces, gaps)
-
-
-@contextmanager
-def _reading(lang: Lang) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr for the reading of the log; gone when it is read."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(say(lang, "Đọc nhật ký", "Reading the log"), total=None)
-        yield lambda read, of: progress.update(task, completed=read, total=of)
-
-
-def _print_found(found: object, lines: Callable[[], Iterable[str]], *, as_json: bool) -> None:
-    import msgspec
-
-    if as_json:
-        print(json.dumps(msgspec.to_builtins(found, str_keys=True), ensure_ascii=False, indent=1))
-    else:
-        print("\n".join(lines()))
-
-
-def _end_on_sigterm() -> None:
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
+        show(console(), provinces, gaps)
 
 
 def _trouble_types() -> tuple[type[Exception], ...]:
@@ -521,14 +446,14 @@ def main(arguments: list[str] | None = None) -> None:
     except CycloptsError:
         code = WRONG_USE
     except SettingsError as error:
-        _say(str(error))
+        say_aside(str(error))
         code = WRONG_USE
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
         if not isinstance(error, _trouble_types()):
             raise
-        _say(str(error))
+        say_aside(str(error))
         code = TROUBLE
     raise SystemExit(code)
 

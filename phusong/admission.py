@@ -2,7 +2,7 @@
 
 Comes in: one record (value, headers, key, topic's domain, partition, Kafka timestamp). Goes out: the event and its `Route` (which cell and
 which slots it belongs to). Owns only a bounded cache of routes already worked out. Bad input raises `Rejected`: one reason of the closed
-set and a sentence with the remedy. The producer asks the same `route` before it sends, so that writer and reader never disagree.
+set and a sentence with the remedy. Whoever sends asks `outgoing` first, so that writer and reader never disagree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from phusong.events import MAX_COUNT, Event, Method, Reason, Rejected, Stated, decode
+from phusong.events import MAX_COUNT, Event, Method, Reason, Rejected, Stated, decode, encode
 from phusong.evidence import Cell, Slot
 from phusong.indicators import Indicator
 from phusong.periods import one_after
@@ -80,6 +80,17 @@ class Admission:
                 "mend the date and send it again",
             )
         return route
+
+    def outgoing(self, event: Event, timestamp_ms: int) -> tuple[bytes, Route]:
+        """The record's value of an event about to be sent, checked as the reader will, and where it goes.
+
+        `timestamp_ms`: the wall clock, in the place of the moment at which Kafka will take the record. Raises Rejected.
+        """
+        value = encode(event)
+        checked = decode(value)
+        route = self.route(checked)
+        self.event(checked, route.key, route.domain, route.share, timestamp_ms)
+        return value, route
 
     def route(self, event: Event) -> Route:
         """Where an event belongs. Raises Rejected where the register, the catalogue or the counts say no."""

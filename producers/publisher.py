@@ -8,15 +8,16 @@ and is not sent; trouble with Kafka raises `PublishError` before the first event
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from phusong.admission import Admission
-from phusong.events import Event, decode, encode
+from phusong.events import Event, decode
 from phusong.topics import SOURCES
 
 CONNECT_SECONDS_MAX = 10.0
@@ -26,7 +27,10 @@ STOP_SECONDS_MAX = 5.0  # how long an interrupted run still waits for acknowledg
 _SLICE_SECONDS_MAX = 0.2  # calls into the client do not notice Ctrl-C: none lasts longer
 _METADATA_SLICE_SECONDS_MAX = 2.0  # the same, but a slow answer must fit in
 _FAILURES_KEPT = 5
-_HEADERS: list[tuple[str, str | bytes | None]] = [("content-type", b"application/cloudevents+json")]
+_HEADERS = [("content-type", b"application/cloudevents+json")]
+
+Told = Callable[[KafkaError | None], None]
+"""Called with an event's delivery report: None when every replica in sync has it."""
 
 
 class PublishError(RuntimeError):
@@ -91,7 +95,6 @@ class Publisher:
             # what goes wrong is told by error_cb and the delivery reports, not on stderr in the middle of a progress bar
             "log_level": 0,
             "error_cb": self._on_error,
-            "on_delivery": self._on_delivery,
         }
 
     def __enter__(self) -> Self:
@@ -112,28 +115,26 @@ class Publisher:
         """How many events `send` has let through, acknowledged or not."""
         return self._taken
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event, told: Told | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Check one event and put it on its way; waits while the queue is full.
 
-        Raises Rejected (nothing was sent) or PublishError (the producer is beyond repair).
+        `told` is called once with this event's delivery report (None: Kafka has it), inside a later `send`, `flush` or `poll`; `headers` go
+        beside the content type. Raises Rejected (nothing was sent) or PublishError (the producer is beyond repair).
         """
-        value = encode(event)
-        # the very bytes, by the reader's own check; the wall clock stands in for the moment at which Kafka will take the record
-        checked = decode(value)
-        route = self._admission.route(checked)
-        self._admission.event(checked, route.key, route.domain, route.share, int(self._now().timestamp() * 1000))
+        value, route = self._admission.outgoing(event, int(self._now().timestamp() * 1000))
         topic = SOURCES[route.domain].name
+        report = self._on_delivery if told is None else partial(self._tell, told)
         self._taken += 1
         while True:
             try:
-                self._producer.produce(topic, value, route.key, headers=_HEADERS)
+                self._producer.produce(topic, value, route.key, headers=[*_HEADERS, *headers], on_delivery=report)
             except BufferError:
                 # ends by itself: what is not delivered in time fails and makes room
-                self._poll(_SLICE_SECONDS_MAX)
+                self.poll(_SLICE_SECONDS_MAX)
             except KafkaException as error:
                 self._fatal = self._fatal or error.args[0]
             else:
-                self._poll(0)
+                self.poll(0)
                 if self._fatal is None:
                     return
             if self._fatal is not None:
@@ -147,7 +148,7 @@ class Publisher:
         patience_seconds = self.delivery_seconds_max + STOP_SECONDS_MAX if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + patience_seconds
         while len(self._producer) and (left := deadline - time.monotonic()) > 0:
-            self._poll(min(left, _SLICE_SECONDS_MAX))
+            self.poll(min(left, _SLICE_SECONDS_MAX))
         self._taken_at_flush = self._taken
         return self._taken - self.acknowledged
 
@@ -159,7 +160,7 @@ class Publisher:
             "see that Kafka is well, then send again (what arrives twice counts once)"
         )
 
-    def _poll(self, timeout_seconds: float) -> int:
+    def poll(self, timeout_seconds: float) -> int:
         """Let the client call `_on_error` and `_on_delivery`; returns how many calls there were."""
         try:
             return int(self._producer.poll(timeout_seconds))
@@ -188,7 +189,7 @@ class Publisher:
                 # all topics: to ask for one by name would create it on a broker that is set up so
                 return self._producer.list_topics(timeout=min(left, _METADATA_SLICE_SECONDS_MAX))
             except KafkaException as error:
-                while self._poll(0):
+                while self.poll(0):
                     pass
                 if time.monotonic() >= deadline:
                     reason = (self._trouble or error.args[0]).str()
@@ -203,6 +204,10 @@ class Publisher:
         # the summary says less than what it sums up
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own codes begin so
             self._trouble = error
+
+    def _tell(self, told: Told, error: KafkaError | None, message: Message) -> None:
+        self._on_delivery(error, message)
+        told(error)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
