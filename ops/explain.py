@@ -21,8 +21,9 @@ from ops.text import Lang, day, number, percent, say
 from ops.why import Text
 from phusong.admission import Admission, Route
 from phusong.communes import commune
-from phusong.events import Event, Method, Origin, Stated
+from phusong.events import Challenged, Fact, Method, Origin, Promised, Stated, Step
 from phusong.evidence import Cell, Emptied, Outcome, Slots, fold
+from phusong.follow_ups import Case, FollowUps, Undertaking, cases, follow, undertakings
 from phusong.indicators import Indicator, Obligation
 from phusong.periods import VIETNAM
 from phusong.register import Register, Unit
@@ -34,6 +35,13 @@ from phusong.unions import unite
 from phusong.views import Line, View, view
 
 _DOMAIN_OF = {topic.name: domain for domain, topic in SOURCES.items()}
+_STEPS = {
+    Step.OPENED: "mới mở",
+    Step.SENT: "đã gửi nhà cung cấp",
+    Step.CONCEDED: "nhà cung cấp thừa nhận",
+    Step.DISPUTED: "nhà cung cấp phản đối",
+    Step.RESOLVED: "đã giải quyết",
+}
 _METHODS = {Method.DECLARED: "khai báo", Method.MEASURED: "đo kiểm", Method.PETITIONED: "kiến nghị"}
 
 
@@ -92,8 +100,10 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """When time alone changes the row next."""
     statements: list[Said]
     lost: list[Said]
+    promises: list[Undertaking]
+    challenges: list[Case]
     left_out: int
-    """Statements observed after `as_of`, where that was asked for."""
+    """Events observed after `as_of`, where that was asked for."""
 
 
 def explain(
@@ -115,9 +125,9 @@ def explain(
 
 
 class _Came(NamedTuple):
-    """An admitted event, where it lies and when Kafka took it."""
+    """An admitted statement or withdrawal, where it lies and when Kafka took it."""
 
-    event: Event
+    event: Fact
     route: Route
     topic: str
     partition: int
@@ -131,6 +141,7 @@ class _Heard:
     def __init__(self, settings: Settings, rules: Rules, unit: Unit, until: datetime | None) -> None:
         self.units = list(_line(rules.register, unit))
         self.cells: dict[Cell, Slots] = {}
+        self.follow_ups: FollowUps = {}
         self.came: list[tuple[_Came, Outcome]] = []
         self.left_out = 0
         self._settings = settings
@@ -152,6 +163,9 @@ class _Heard:
             if self._until is not None and event.data.observed_at > self._until:
                 self.left_out += 1
                 continue
+            if isinstance(event, Promised | Challenged):
+                follow(self.follow_ups.setdefault(route.cell, {}), route.slot, event)
+                continue
             outcome = fold(self.cells.setdefault(route.cell, {}), route.slot, event)
             self.came.append((_Came(event, route, topic, partition, message.offset(), message.timestamp()[1]), outcome))
 
@@ -168,7 +182,7 @@ def _line(register: Register, unit: Unit) -> Iterator[Unit]:
 
 def _explained(rules: Rules, unit: Unit, indicator: Indicator, bound: Indicator | None, heard: _Heard, as_of: datetime) -> Explanation:
     above = None if bound is None else commune(rules, unit, bound, heard.cells, None, as_of)
-    assessed = commune(rules, unit, indicator, heard.cells, above, as_of)
+    assessed = commune(rules, unit, indicator, heard.cells, above, as_of, heard.follow_ups)
     vintage = rules.register.vintages[unit.vintage]
     # once its list has left force a commune stays as it was in the last moment
     at = as_of if vintage.end is None or as_of < vintage.end else vintage.end - timedelta(microseconds=1)
@@ -202,6 +216,8 @@ def _explained(rules: Rules, unit: Unit, indicator: Indicator, bound: Indicator 
         changes=changes,
         next_due=assessed.due,
         statements=stands,
+        promises=undertakings(rules.register, unit, indicator.id, heard.follow_ups),
+        challenges=cases(rules.register, unit, indicator.id, heard.follow_ups),
         lost=lost,
         left_out=heard.left_out,
     )
@@ -236,7 +252,7 @@ def _sort(
 ) -> tuple[list[Said], list[Said]]:
     """What stands, and what lost, with what it does or what became of it; `decisive`: id() of the events behind the value."""
     whys: dict[int, Text] = {}
-    holders: dict[int, Event] = {}
+    holders: dict[int, Fact] = {}
     operators = {slot[0] for unit in heard.units for slot in heard.cells.get((*unit.id, line.indicator.id), {})}
     for operator in operators:
         whys |= why.of_statements(line, operator, views.get(operator), as_of)
@@ -319,7 +335,29 @@ def describe(found: Explanation, lang: Lang) -> Iterator[str]:
         yield say(
             lang, f"  bỏ qua {left} báo cáo quan sát sau thời điểm này", f"  {left} statements observed after this moment are left out"
         )
+    followed = [*_promised(found, lang), *_challenged(found, lang)]
+    yield from _listed(say(lang, "Cam kết và kiến nghị đang theo dõi:", "Promises and challenges:"), followed)
     yield from _listed(say(lang, "Điều gì sẽ làm thay đổi:", "What would change it:"), [_pick(text, lang) for text in found.changes])
+
+
+def _promised(found: Explanation, lang: Lang) -> Iterator[str]:
+    for one in found.promises:
+        where = f"{one.operator}: {one.name or say(lang, 'cả xã', 'the whole commune')}"
+        if one.by is None:
+            yield f"{where}: {say(lang, 'đã rút cam kết', 'promise taken back')}"
+            continue
+        by, first = day(one.by, lang), one.first.data.by
+        moved = "" if first in (None, one.by) else say(lang, f" (lần đầu hứa {day(first, lang)})", f" (first {day(first, lang)})")
+        late = say(lang, ", đã quá hạn", ", overdue") if one.by <= found.as_of else ""
+        yield f"{where}: {say(lang, f'hứa phủ trước {by}', f'promised by {by}')}{moved}{late}"
+
+
+def _challenged(found: Explanation, lang: Lang) -> Iterator[str]:
+    for one in found.challenges:
+        step, since = say(lang, _STEPS[one.step], one.step.value), day(one.steps[-1].data.observed_at, lang)
+        due = "" if one.deadline is None else say(lang, f", hạn {day(one.deadline, lang)}", f", due {day(one.deadline, lang)}")
+        late = say(lang, ", quá hạn", ", overdue") if one.overdue(found.as_of) else ""
+        yield f"{one.operator}: {one.name}: {step} {since}{due}{late}"
 
 
 def _describe_row(found: Explanation, lang: Lang) -> Iterator[str]:

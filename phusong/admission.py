@@ -12,7 +12,23 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from phusong.events import MAX_COUNT, Event, Method, Reason, Rejected, Stated, decode, encode
+from phusong.events import (
+    ANSWERS,
+    MAX_COUNT,
+    Challenge,
+    Challenged,
+    Event,
+    Fact,
+    FollowUp,
+    Method,
+    Promise,
+    Promised,
+    Reason,
+    Rejected,
+    Stated,
+    decode,
+    encode,
+)
 from phusong.evidence import Cell, Slot
 from phusong.indicators import Indicator
 from phusong.periods import one_after
@@ -94,6 +110,10 @@ class Admission:
 
     def route(self, event: Event) -> Route:
         """Where an event belongs. Raises Rejected where the register, the catalogue or the counts say no."""
+        if isinstance(event, Promised | Challenged):
+            # few, and each in a slot of its own: not worth remembering
+            _check_follow_up(event)
+            return self._work_out(event)
         data = event.data
         name = (
             data.commune,
@@ -135,7 +155,7 @@ class Admission:
             key=key,
             share=share_of(key, PARTITIONS),
             cell=self._one((vintage.id, unit.code, indicator.id)),
-            slot=self._one((operator, event.source, event.data.method.value, event.data.until is not None, "")),
+            slot=self._one(_slot(event, operator)),
             domain=indicator.domain,
             start=_at(vintage.start, offset),
             end=vintage.end and _at(vintage.end, offset),
@@ -199,7 +219,7 @@ class Admission:
             )
         return operator
 
-    def _check_extent(self, event: Event) -> None:
+    def _check_extent(self, event: Fact) -> None:
         data = event.data
         if data.measured is not None and (data.method is not Method.MEASURED or not data.measured):
             raise Rejected(
@@ -219,6 +239,31 @@ class Admission:
                     Reason.SCHEMA,
                     f"`until` {data.until} must lie after observed_at and at most one {period} later; state a lasting value instead",
                 )
+
+
+def _slot(event: Event, operator: str) -> Slot:
+    match event:
+        case Promised():
+            return (operator, event.source, "promised", False, "")
+        case Challenged():
+            return (operator, event.source, event.data.step.value, False, event.data.challenge)
+    return (operator, event.source, event.data.method.value, event.data.until is not None, "")
+
+
+def _check_follow_up(event: FollowUp) -> None:
+    data = event.data
+    if data.places is not None and not (data.places and all(map(place_key, data.places))):
+        raise Rejected(Reason.SCHEMA, "`places` is empty or holds a name without a letter; leave it out for the whole commune")
+    ahead = data.by if isinstance(data, Promise) else data.deadline
+    if ahead is not None and not data.observed_at < ahead:
+        field = "by" if isinstance(data, Promise) else "deadline"
+        raise Rejected(Reason.SCHEMA, f"`{field}` {ahead} must lie after observed_at {data.observed_at}; mend the dates")
+    if isinstance(data, Challenge) and data.step not in ANSWERS and event.source == (data.operator or event.source):
+        raise Rejected(
+            Reason.UNKNOWN_OPERATOR,
+            f"{event.source} may concede or dispute a challenge to its own service, but somebody else has it {data.step}; "
+            "name the operator that is challenged, or leave this step to whoever challenges it",
+        )
 
 
 def _at(moment: datetime, offset: tzinfo | None) -> datetime:

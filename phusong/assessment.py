@@ -14,6 +14,7 @@ from functools import partial
 from phusong.communes import Commune, Totals, commune, number, worst
 from phusong.events import Origin
 from phusong.evidence import Cell, Slots
+from phusong.follow_ups import NONE, FollowUps
 from phusong.indicators import Indicator, Target
 from phusong.pace import Pace, Past, Point, project
 from phusong.periods import VIETNAM
@@ -97,7 +98,7 @@ def province(
 
 
 def assess(
-    rules: Rules, home: str, cells: Mapping[Cell, Slots], as_of: datetime, past: Past | None = None
+    rules: Rules, home: str, cells: Mapping[Cell, Slots], as_of: datetime, past: Past | None = None, follow_ups: FollowUps = NONE
 ) -> tuple[dict[str, CommuneRow], dict[str, ProvinceRow]]:
     """Every row of one home province from scratch, by record key: what `province.Province` must equal at every step.
 
@@ -113,7 +114,7 @@ def assess(
             groups: dict[str, tuple[Totals, list[Commune]]] = {}
             for unit in units:
                 bound = assessed.get((indicator.at_most, unit.code))
-                one = assessed[indicator.id, unit.code] = commune(rules, unit, indicator, cells, bound, as_of)
+                one = assessed[indicator.id, unit.code] = commune(rules, unit, indicator, cells, bound, as_of, follow_ups)
                 totals, communes = groups.setdefault(unit.province, (Totals(), []))
                 totals.add(one)
                 communes.append(one)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from phusong.events import Origin
+from phusong.follow_ups import NONE, NOTHING, FollowUps, outlook
 from phusong.indicators import Indicator, Obligation
 from phusong.periods import deadline, fresh_until
 from phusong.register import Base, Unit
@@ -57,7 +58,9 @@ def _in_force(end: datetime | None, as_of: datetime) -> datetime:
     return as_of if end is None or as_of < end else end - _INSTANT
 
 
-def commune(rules: Rules, unit: Unit, indicator: Indicator, cells: Evidence, bound: Commune | None, as_of: datetime) -> Commune:
+def commune(
+    rules: Rules, unit: Unit, indicator: Indicator, cells: Evidence, bound: Commune | None, as_of: datetime, follow_ups: FollowUps = NONE
+) -> Commune:
     """One commune and indicator.
 
     Unknown counts as not covered in ratio and low and as fully covered in high; stale counts as not covered in low alone. `bound`: the same
@@ -96,6 +99,8 @@ def commune(rules: Rules, unit: Unit, indicator: Indicator, cells: Evidence, bou
         marks.add(Mark.SIMULATED)
     if not value.applicable:
         marks.add(Mark.NOT_APPLICABLE)
+    done = outlook(rules.register, unit, indicator.id, value.gap, follow_ups) if follow_ups else NOTHING
+    gap_left = value.applicable and ratio < 1
     row = CommuneRow(
         vintage=unit.vintage,
         province=unit.province,
@@ -117,6 +122,9 @@ def commune(rules: Rules, unit: Unit, indicator: Indicator, cells: Evidence, bou
         reporters=dict(sorted(reporters.items())),
         origin=worst(origins),
         statements=tuple(dict.fromkeys([f"{event.source} {event.id}" for event in events])),
+        promised_for=done.promised_for if gap_left else None,
+        challenges_open=done.challenges_open,
+        challenge_due=done.challenge_due,
     )
     moments += [*[moment for seen in views for moment in seen.turns], *reporters.values()]
     return Commune(

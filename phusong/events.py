@@ -1,4 +1,4 @@
-"""The wire contract: statements and withdrawals as CloudEvents 1.0; decode, encode, the reject reasons.
+"""The wire contract as CloudEvents 1.0: statements, withdrawals, promises and challenges; decode, encode, the reject reasons.
 
 Comes in: the value (and, in binary mode, the headers) of one Kafka record. Goes out: one `Event`, the only struct for an event anywhere.
 Owns no state. Bad input raises `Rejected` with a reason from the closed set and a sentence that names the remedy.
@@ -75,24 +75,30 @@ class Origin(StrEnum):
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], Meta(max_length=MAX_NAMES)]
+Note = Annotated[str, Meta(max_length=2000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class _Subject(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What an event is about: with the event's source, the slot that it belongs to."""
+    """What an event is about: a commune and an indicator at a moment, and whose service."""
 
     commune: Annotated[str, Meta(min_length=1, max_length=16)]
     indicator: Annotated[str, Meta(min_length=1, max_length=100)]
     observed_at: Instant
-    method: Method = Method.DECLARED
     origin: Origin = Origin.REAL
     operator: Name | None = None
     vintage: Name | None = None
+
+
+class _Observation(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """How a fact is known: with the subject and the event's source, the slot that it belongs to."""
+
+    method: Method = Method.DECLARED
     measured: Names | None = None
     until: Instant | None = None
 
 
-class Statement(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Statement(_Observation, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is said of one commune and one indicator at one moment.
 
     `covered` of `expected` (places, households, people, points: the indicator says which), integers from 0; `uncovered` names the places
@@ -105,8 +111,49 @@ class Statement(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     uncovered: Names | None = None
 
 
-class Withdrawal(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Withdrawal(_Observation, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Empties the slot of the statement with the same slot fields: unknown until something greater is stated."""
+
+
+class Promise(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An operator undertakes to cover `places` (None: the whole commune) by a moment; `by` None: the promise is taken back.
+
+    `observed_at`: when it was given. A later promise for the same place postpones the earlier one, which is kept beside it.
+    """
+
+    by: Instant | None
+    places: Names | None = None
+    note: Note = ""
+
+
+class Step(StrEnum):
+    """What happens to a challenge."""
+
+    OPENED = "opened"
+    SENT = "sent"
+    """To the operator, who is to answer by the deadline."""
+    CONCEDED = "conceded"
+    DISPUTED = "disputed"
+    RESOLVED = "resolved"
+
+
+ANSWERS = frozenset({Step.CONCEDED, Step.DISPUTED})
+"""The steps that are the operator's."""
+
+
+class Challenge(_Subject, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One step of a challenge: a petition or a measurement contradicts what an operator declares.
+
+    `challenge` names it, once for a commune, indicator and operator; `observed_at`: when the step was taken; `deadline`: when the next one
+    is due; `statement`: `source id` of the petition or measurement; `places` as it names them (None: the whole commune).
+    """
+
+    challenge: Name
+    step: Step
+    deadline: Instant | None = None
+    statement: Annotated[str, Meta(max_length=701)] = ""
+    places: Names | None = None
+    note: Note = ""
 
 
 class _Envelope(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
@@ -129,11 +176,27 @@ class Withdrawn(_Envelope, frozen=True, kw_only=True, gc=False, tag="vn.phusong.
     data: Withdrawal
 
 
-Event = Stated | Withdrawn
+class Promised(_Envelope, frozen=True, kw_only=True, gc=False, tag="vn.phusong.coverage.promised.v1"):
+    """An operator, or who speaks for it, makes, postpones or takes back a promise."""
+
+    data: Promise
+
+
+class Challenged(_Envelope, frozen=True, kw_only=True, gc=False, tag="vn.phusong.coverage.challenged.v1"):
+    """A challenge is opened, sent to the operator, conceded or disputed by it, resolved."""
+
+    data: Challenge
+
+
+Fact = Stated | Withdrawn
+"""What moves a ratio."""
+FollowUp = Promised | Challenged
+"""What is done about a gap; it moves no ratio."""
+Event = Fact | FollowUp
 
 _decode_event = msgspec.json.Decoder(Event).decode
 _encoder = msgspec.json.Encoder()
-_TYPES = {"vn.phusong.coverage.stated.v1", "vn.phusong.coverage.withdrawn.v1"}
+_TYPES = frozenset(str(kind.__struct_config__.tag) for kind in (Stated, Withdrawn, Promised, Challenged))
 _BINARY_CONTENT = re.compile(r"application/(?:[a-z0-9.+-]*\+)?json(?:\s*;.*)?", re.IGNORECASE)
 
 

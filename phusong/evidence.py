@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from phusong.events import Event, Stated, Withdrawn, data_bytes
+from phusong.events import Event, Fact, Stated, Withdrawn, data_bytes
 from phusong.places import place_key
 
 E = TypeVar("E", bound=Event)
@@ -21,7 +21,10 @@ Cell = tuple[str, str, str]
 """(vintage, commune, indicator): what has one value at a time."""
 
 Slot = tuple[str, str, str, bool, str]
-"""(operator, source, method, temporary or not, place of a partial measurement or ""): who said it, about whose service, and how."""
+"""(operator, source, method, temporary or not, place of a partial measurement or ""): who said it, about whose service, and how.
+
+Of a promise: its place ("" the whole commune) and "promised" for a method; of a challenge: its name and its step.
+"""
 
 
 class Emptied(Struct, frozen=True, gc=False):
@@ -45,7 +48,7 @@ class Outcome(IntEnum):
 _ADMITTED, _DUPLICATE, _SUPERSEDED = Outcome.ADMITTED, Outcome.DUPLICATE, Outcome.SUPERSEDED
 
 
-def fold(slots: Slots, slot: Slot, event: Event) -> Outcome:
+def fold(slots: Slots, slot: Slot, event: Fact) -> Outcome:
     """Keep the greater of what the slot holds and `event`, by (observed_at, time, id, bytes of data). Changes `slots` in place.
 
     Under a withdrawal the greatest statement before it is kept too, for its `expected`.
@@ -58,7 +61,7 @@ def fold(slots: Slots, slot: Slot, event: Event) -> Outcome:
     return min(outcomes) if _ADMITTED in outcomes else max(outcomes)
 
 
-def _fold_one(slots: Slots, slot: Slot, event: Event) -> Outcome:
+def _fold_one(slots: Slots, slot: Slot, event: Fact) -> Outcome:
     held = slots.get(slot)
     if type(held) is not Stated or type(event) is not Stated:
         return _fold_emptied(slots, slot, event)
@@ -73,7 +76,7 @@ def _fold_one(slots: Slots, slot: Slot, event: Event) -> Outcome:
     return _ADMITTED
 
 
-def _fold_emptied(slots: Slots, slot: Slot, event: Event) -> Outcome:
+def _fold_emptied(slots: Slots, slot: Slot, event: Fact) -> Outcome:
     """Where the slot is empty, or one of the two is a withdrawal."""
     held = slots.get(slot)
     if held is None:

@@ -16,7 +16,7 @@ from fractions import Fraction
 from itertools import combinations
 
 from phusong.communes import Commune, Totals, commune
-from phusong.events import Event
+from phusong.events import Fact
 from phusong.evidence import Cell, Outcome, Slot, Slots, fold, merge
 from phusong.indicators import Indicator
 from phusong.periods import Period, deadline, end_of, index
@@ -36,7 +36,7 @@ Point = tuple[datetime, Fraction]
 """(end of a period, ratio then)."""
 
 
-def remember(past: Past, period: Period, cell: Cell, slot: Slot, event: Event) -> int | None:
+def remember(past: Past, period: Period, cell: Cell, slot: Slot, event: Fact) -> int | None:
     """Fold an event into its period's evidence; the period's number if that changed anything."""
     number = index(period, event.data.observed_at)
     slots = past.setdefault(cell, {}).setdefault(number, {})

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from phusong import assessment
 from phusong.communes import Commune, Totals, commune
-from phusong.events import Event, Withdrawn
+from phusong.events import Challenged, Event, Fact, Promised, Withdrawn
 from phusong.evidence import Cell, Outcome, Slot, Slots, fold
+from phusong.follow_ups import FollowUps, follow
 from phusong.pace import Pace, Past, remember
 from phusong.register import Unit, UnitId
 from phusong.rows import MAX_CAUSES, Cause, CauseKind, CommuneRow, ProvinceRow, Row
@@ -49,7 +50,7 @@ class _Why:
         self.events: dict[str, bool] = {}
         self.more = 0
 
-    def heard(self, event: Event) -> None:
+    def heard(self, event: Fact) -> None:
         if len(self.events) < MAX_CAUSES:
             self.events[f"{event.source} {event.id}"] = isinstance(event, Withdrawn)
         else:
@@ -72,6 +73,7 @@ class Province:
         self.rules = rules
         self.code = code
         self.cells: dict[Cell, Slots] = {}
+        self.follow_ups: FollowUps = {}
         self.as_of = datetime.min.replace(tzinfo=UTC)
         self._units: dict[UnitId, Unit] = {}
         self._touched: set[Cell] = set()
@@ -105,6 +107,11 @@ class Province:
 
     def apply(self, cell: Cell, slot: Slot, event: Event) -> Outcome:
         """Fold one admitted event into the evidence."""
+        if isinstance(event, Promised | Challenged):
+            outcome = follow(self.follow_ups.setdefault(cell, {}), slot, event)
+            if outcome is _ADMITTED:
+                self._touched.add(cell)
+            return outcome
         outcome = fold(self.cells[cell], slot, event)
         period = self._paced.get(cell[2])
         if period is not None and (number := remember(self.past, period, cell, slot, event)) is not None:
@@ -279,7 +286,7 @@ class Province:
     def _note(self, group: Group, kind: CauseKind) -> None:
         self._why.setdefault(group, _Why()).kinds.add(kind)
 
-    def _heard(self, cell: Cell, event: Event) -> None:
+    def _heard(self, cell: Cell, event: Fact) -> None:
         for vintage, code, indicator in self._concerned(cell):
             for one in (indicator, *self._bounds.get(indicator, ())):
                 self._why.setdefault(self._group((vintage, code, one)), _Why()).heard(event)
@@ -289,7 +296,7 @@ class Province:
         group = self._group(cell)
         indicator = self.rules.catalogue.indicators[indicator_id]
         bound = self._communes[vintage, group[1], indicator.at_most][code] if indicator.at_most else None
-        new = commune(self.rules, self._units[vintage, code], indicator, self.cells, bound, as_of)
+        new = commune(self.rules, self._units[vintage, code], indicator, self.cells, bound, as_of, self.follow_ups)
         old = self._communes[group].get(code)
         if old is not None:
             self._totals[group].add(old, -1)

@@ -88,6 +88,11 @@ class CommuneRow(Struct, frozen=True, kw_only=True, gc=False):
     origin: Origin | None
     statements: tuple[str, ...]
     """`source id` of the statements that decided."""
+    promised_for: Instant | None = None
+    """The earliest moment by which an operator has undertaken to cover something of this gap."""
+    challenges_open: int = 0
+    challenge_due: Instant | None = None
+    """The earliest deadline of an open challenge."""
 
     @property
     def key(self) -> str:

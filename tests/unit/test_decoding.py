@@ -103,7 +103,7 @@ def test_json_that_is_no_cloudevent_is_rejected_as_not_cloudevent(value: bytes) 
 
 
 def test_an_unknown_type_is_told_the_known_ones() -> None:
-    rejected = rejection(as_json({**fields(), "type": "vn.phusong.coverage.promised.v1"}))
+    rejected = rejection(as_json({**fields(), "type": "vn.phusong.coverage.acknowledged.v1"}))
     assert rejected.reason is Reason.UNKNOWN_TYPE
     assert "vn.phusong.coverage.stated.v1, vn.phusong.coverage.withdrawn.v1" in rejected.sentence
 
