@@ -14,7 +14,7 @@ from functools import partial
 from phusong.communes import Commune, Totals, commune, number, worst
 from phusong.events import Origin
 from phusong.evidence import Cell, Slots
-from phusong.follow_ups import NONE, FollowUps
+from phusong.follow_ups import NONE, AnyFollowUps
 from phusong.indicators import Indicator, Target
 from phusong.pace import Pace, Past, Point, project
 from phusong.periods import VIETNAM
@@ -98,7 +98,7 @@ def province(
 
 
 def assess(
-    rules: Rules, home: str, cells: Mapping[Cell, Slots], as_of: datetime, past: Past | None = None, follow_ups: FollowUps = NONE
+    rules: Rules, home: str, cells: Mapping[Cell, Slots], as_of: datetime, past: Past | None = None, follow_ups: AnyFollowUps = NONE
 ) -> tuple[dict[str, CommuneRow], dict[str, ProvinceRow]]:
     """Every row of one home province from scratch, by record key: what `province.Province` must equal at every step.
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from phusong.events import Origin
-from phusong.follow_ups import NONE, NOTHING, FollowUps, outlook
+from phusong.follow_ups import NONE, NOTHING, AnyFollowUps, outlook
 from phusong.indicators import Indicator, Obligation
 from phusong.periods import deadline, fresh_until
 from phusong.register import Base, Unit
@@ -59,7 +59,7 @@ def _in_force(end: datetime | None, as_of: datetime) -> datetime:
 
 
 def commune(
-    rules: Rules, unit: Unit, indicator: Indicator, cells: Evidence, bound: Commune | None, as_of: datetime, follow_ups: FollowUps = NONE
+    rules: Rules, unit: Unit, indicator: Indicator, cells: Evidence, bound: Commune | None, as_of: datetime, follow_ups: AnyFollowUps = NONE
 ) -> Commune:
     """One commune and indicator.
 

@@ -31,8 +31,9 @@ class Followed(Struct, frozen=True, gc=False):
 
 Held = dict[Slot, Followed]
 FollowUps = dict[Cell, Held]
-NONE: FollowUps = {}
-"""For whoever asks about ratios alone; nobody writes into it."""
+AnyFollowUps = Mapping[Cell, Held]
+NONE: AnyFollowUps = MappingProxyType({})
+"""For whoever asks about ratios alone."""
 
 
 def follow(held: Held, slot: Slot, event: FollowUp) -> Outcome:
@@ -120,7 +121,7 @@ class Outlook(Struct, frozen=True, gc=False):
 NOTHING = Outlook()
 
 
-def outlook(register: Register, unit: Unit, indicator: str, gap: Iterable[str] | None, follow_ups: Mapping[Cell, Held]) -> Outlook:
+def outlook(register: Register, unit: Unit, indicator: str, gap: Iterable[str] | None, follow_ups: AnyFollowUps) -> Outlook:
     """`gap`: names of the uncovered places (None: not named, so that any promise may be about it)."""
     keys = None if gap is None else {_place(register, unit, unit, name)[0] for name in gap}
     promised = [
@@ -136,7 +137,7 @@ def outlook(register: Register, unit: Unit, indicator: str, gap: Iterable[str] |
     )
 
 
-def undertakings(register: Register, unit: Unit, indicator: str, follow_ups: Mapping[Cell, Held]) -> list[Undertaking]:
+def undertakings(register: Register, unit: Unit, indicator: str, follow_ups: AnyFollowUps) -> list[Undertaking]:
     """Every promise about the territory of `unit`, given to its predecessors too, one for each operator and place."""
     found: dict[tuple[str, str], Undertaking] = {}
     for about, (operator, _, _, _, place), held in _about(register, unit, indicator, follow_ups):
@@ -151,7 +152,7 @@ def undertakings(register: Register, unit: Unit, indicator: str, follow_ups: Map
     return [found[one] for one in sorted(found)]
 
 
-def cases(register: Register, unit: Unit, indicator: str, follow_ups: Mapping[Cell, Held]) -> list[Case]:
+def cases(register: Register, unit: Unit, indicator: str, follow_ups: AnyFollowUps) -> list[Case]:
     """Every challenge about the territory of `unit`, of its predecessors too."""
     steps: dict[tuple[str, str], list[Challenged]] = {}
     for _, (operator, _, _, _, name), held in _about(register, unit, indicator, follow_ups):
@@ -163,7 +164,7 @@ def cases(register: Register, unit: Unit, indicator: str, follow_ups: Mapping[Ce
     ]
 
 
-def _about(register: Register, unit: Unit, indicator: str, follow_ups: Mapping[Cell, Held]) -> Iterator[tuple[Unit, Slot, Followed]]:
+def _about(register: Register, unit: Unit, indicator: str, follow_ups: AnyFollowUps) -> Iterator[tuple[Unit, Slot, Followed]]:
     """The slots of a unit and of all that it was made of."""
     for slot, held in follow_ups.get((*unit.id, indicator), _EMPTY).items():
         yield unit, slot, held

@@ -21,7 +21,7 @@ import msgspec
 from phusong.admission import Admission
 from phusong.assessment import assess
 from phusong.communes import Commune, commune
-from phusong.events import Event
+from phusong.events import Event, Fact
 from phusong.evidence import Cell
 from phusong.indicators import Catalogue
 from phusong.pace import Past, remember
@@ -31,6 +31,7 @@ from tests.worlds import Row as SeedRow
 from tests.worlds import (
     cells_of,
     counts,
+    follow_ups_of,
     indicator,
     obligation,
     place,
@@ -243,7 +244,7 @@ def past_of(rules: Rules, events: Iterable[Event]) -> Past:
     route = Admission(rules).route
     past: Past = {}
     for event in events:
-        if event.data.indicator in dated:
+        if isinstance(event, Fact) and event.data.indicator in dated:
             where = route(event)
             remember(past, rules.catalogue.indicators[event.data.indicator].period, where.cell, where.slot, event)
     return past
@@ -251,7 +252,7 @@ def past_of(rules: Rules, events: Iterable[Event]) -> Past:
 
 def rows_of(rules: Rules, events: Sequence[Event], as_of: datetime, home: str = "08") -> dict[str, Row]:
     """Every row of a home province from scratch, by key."""
-    communes, provinces = assess(rules, home, cells_of(rules, events), as_of, past_of(rules, events))
+    communes, provinces = assess(rules, home, cells_of(rules, events), as_of, past_of(rules, events), follow_ups_of(rules, events))
     return {**communes, **provinces}
 
 

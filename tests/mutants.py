@@ -193,6 +193,29 @@ FAULTS: tuple[Fault, ...] = (
         "while self.due(number) > as_of:",
         "while end_of(period, number) > as_of:",
     ),
+    # follow_ups.py
+    Fault(
+        "a postponed promise hides the original",
+        "follow_ups.py",
+        "first = event if _original(event, known.first) else known.first",
+        "first = last = event",
+    ),
+    Fault(
+        "a promise for several places counts for its first alone",
+        "follow_ups.py",
+        "sorted(set(map(place_key, event.data.places)))",
+        "sorted(set(map(place_key, event.data.places)))[:1]",
+    ),
+    Fault("a promise for another village is shown beside this gap", "follow_ups.py", "one.place in keys or not one.place", "True"),
+    Fault("a resolved challenge stays open", "follow_ups.py", "return self.step is not Step.RESOLVED", "return True"),
+    Fault("a promise is lost in a merger", "follow_ups.py", "yield from _about(register, before.unit, indicator, follow_ups)", "pass"),
+    # admission.py
+    Fault(
+        "an operator resolves the challenge to itself",
+        "admission.py",
+        "data.step not in ANSWERS and",
+        "False and",
+    ),
 )
 
 

@@ -17,7 +17,24 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from phusong.admission import Admission, Route
-from phusong.events import MAX_COUNT, Event, Method, Origin, Stated, Statement, Withdrawal, Withdrawn
+from phusong.events import (
+    ANSWERS,
+    MAX_COUNT,
+    Challenge,
+    Challenged,
+    Event,
+    Fact,
+    FollowUp,
+    Method,
+    Origin,
+    Promise,
+    Promised,
+    Stated,
+    Statement,
+    Step,
+    Withdrawal,
+    Withdrawn,
+)
 from phusong.register import Unit
 from phusong.rules import Rules
 from tests.models import DESCENTS
@@ -96,10 +113,11 @@ def events(
     communes: tuple[str, ...] | None = None,
     indicators: Sequence[str] | None = None,
     days: Sequence[datetime] = DAYS,
-) -> Event:
-    """An event that these rules (None: the default world) admit: all methods, origins, speakers, partial and temporary ones, withdrawals.
+) -> Fact:
+    """A statement or withdrawal that these rules (None: the default world) admit.
 
-    `communes`, `indicators`: about these alone; `days`: observed on one of them.
+    All methods, origins, speakers, partial and temporary ones. `communes`, `indicators`: about these alone; `days`: observed on one of
+    them.
     """
     rules = rules or world()
     observed_at = draw(same_instant_elsewhere(st.sampled_from(days)))
@@ -140,6 +158,42 @@ def events(
         named = st.sampled_from(range(5)).map(lambda first: SPELLINGS[first : first + expected - covered])
         uncovered = draw(st.one_of(st.none(), named, named, st.lists(st.sampled_from(SPELLINGS), max_size=3).map(tuple)))
     return Stated(**envelope, data=Statement(**slot, covered=covered, expected=expected, uncovered=uncovered))
+
+
+@st.composite
+def follow_ups(
+    draw: st.DrawFn, rules: Rules, *, communes: Sequence[str] | None = None, indicators: Sequence[str] | None = None
+) -> FollowUp:
+    """A promise or a step of a challenge that these rules admit, in home province 08; from pools so small that they meet."""
+    observed_at = draw(same_instant_elsewhere(st.sampled_from(DAYS)))
+    vintage = rules.register.vintage_at(observed_at)
+    assert vintage is not None
+    unit = draw(st.sampled_from(_places_of(rules, vintage.id, "08", None if communes is None else tuple(communes))))
+    about = draw(st.sampled_from(indicators or tuple(rules.catalogue.indicators)))
+    source, spoken_for = draw(st.sampled_from(_speakers(rules, about, unit.province)))
+    later = same_instant_elsewhere(st.sampled_from([observed_at + timedelta(days=30), observed_at + timedelta(days=400)]))
+    subject: dict[str, Any] = {
+        "commune": unit.code,
+        "indicator": about,
+        "observed_at": observed_at,
+        "origin": draw(st.sampled_from(Origin)),
+        "operator": spoken_for,
+        "vintage": draw(st.sampled_from([None, vintage.id])),
+        "places": draw(st.none() | st.lists(st.sampled_from(SPELLINGS), min_size=1, max_size=3).map(tuple)),
+        "note": draw(st.sampled_from(["", "2024"])),
+    }
+    envelope: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": draw(st.sampled_from("abc")),
+        "source": source,
+        "time": draw(same_instant_elsewhere(st.sampled_from([instant("2023-05-01"), instant("2023-05-02")]))),
+    }
+    if draw(st.booleans()):
+        return Promised(**envelope, data=Promise(**subject, by=draw(st.none() | later)))
+    step = draw(st.sampled_from(sorted(ANSWERS) if spoken_for is None else list(Step)))
+    said = draw(st.sampled_from(["", "department 1"]))
+    more = {"challenge": draw(st.sampled_from("xy")), "step": step, "deadline": draw(st.none() | later), "statement": said}
+    return Challenged(**envelope, data=Challenge(**subject, **more))
 
 
 def several(one: SearchStrategy[T], max_size: int) -> SearchStrategy[list[T]]:
@@ -187,26 +241,35 @@ _any_moment = same_instant_elsewhere(
 
 def any_events() -> SearchStrategy[Event]:
     """Whatever the contract can say, admitted or not; its text in NFC, as every event that was decoded."""
-    slot: dict[str, Any] = {
+    subject: dict[str, Any] = {
         "commune": _text.map(lambda text: text[:5]),
         "indicator": _text,
         "observed_at": _any_moment,
-        "method": st.sampled_from(Method),
         "origin": st.sampled_from(Origin),
         "operator": st.none() | _text,
         "vintage": st.none() | _text,
-        "measured": st.none() | st.lists(_text, max_size=3).map(tuple),
+    }
+    names = st.none() | st.lists(_text, max_size=3).map(tuple)
+    slot: dict[str, Any] = {
+        **subject,
+        "method": st.sampled_from(Method),
+        "measured": names,
         "until": st.none() | _any_moment,
     }
     counts = {
         "covered": st.integers(-5, 2 * MAX_COUNT),
         "expected": st.integers(-5, 2 * MAX_COUNT),
-        "uncovered": st.none() | st.lists(_text, max_size=3).map(tuple),
+        "uncovered": names,
     }
+    done: dict[str, Any] = {**subject, "places": names, "note": _text}
+    dates = st.none() | _any_moment
+    step = {"challenge": _text, "step": st.sampled_from(Step), "deadline": dates, "statement": _text}
     envelope = {"specversion": st.just("1.0"), "id": _text, "source": _text, "time": _any_moment}
     return st.one_of(
         st.builds(Stated, **envelope, data=st.builds(Statement, **slot, **counts)),
         st.builds(Withdrawn, **envelope, data=st.builds(Withdrawal, **slot)),
+        st.builds(Promised, **envelope, data=st.builds(Promise, **done, by=dates)),
+        st.builds(Challenged, **envelope, data=st.builds(Challenge, **done, **step)),
     )
 
 

@@ -42,8 +42,9 @@ from ops.topics import apply
 from phusong import assessment, rows
 from phusong.admission import Admission
 from phusong.communes import Totals, commune
-from phusong.events import Event, Reason, Rejected, Stated, encode
+from phusong.events import Challenged, Event, Promised, Reason, Rejected, Stated, encode
 from phusong.evidence import Cell, Outcome, Slots, fold
+from phusong.follow_ups import Held, follow
 from phusong.indicators import Indicator
 from phusong.pace import Pace, Past, remember
 from phusong.register import Unit
@@ -571,6 +572,7 @@ class Step(Struct, frozen=True):
     offset: int
     slots: Slots
     past: dict[int, Slots]
+    held: Held
 
 
 class Log:
@@ -603,12 +605,17 @@ class Log:
             steps = self.steps.setdefault(route.cell, [])
             slots = dict(steps[-1].slots) if steps else {}
             past: Past = {route.cell: {number: dict(one) for number, one in steps[-1].past.items()} if steps else {}}
-            outcome = fold(slots, route.slot, event)
+            held = dict(steps[-1].held) if steps else {}
+            moved = False
+            if isinstance(event, Promised | Challenged):
+                outcome = follow(held, route.slot, event)
+            else:
+                outcome = fold(slots, route.slot, event)
+                period = paced.get(event.data.indicator)
+                moved = period is not None and remember(past, period, route.cell, route.slot, event) is not None
             self.outcomes[domain][outcome] += 1
-            period = paced.get(event.data.indicator)
-            moved = period is not None and remember(past, period, route.cell, route.slot, event) is not None
             if moved or outcome is Outcome.ADMITTED:
-                steps.append(Step(record.offset + 1, slots, past[route.cell]))
+                steps.append(Step(record.offset + 1, slots, past[route.cell], held))
 
     @cached_property
     def offsets(self) -> dict[int, int]:
@@ -622,9 +629,10 @@ class Log:
         """Every row that the whole log amounts to, by record key."""
         cells = {cell: steps[-1].slots for cell, steps in self.steps.items()}
         past = {cell: steps[-1].past for cell, steps in self.steps.items()}
+        follow_ups = {cell: steps[-1].held for cell, steps in self.steps.items() if steps[-1].held}
         found: dict[str, Row] = {}
         for home in self.rules.register.homes:
-            for answer in assessment.assess(self.rules, home, cells, as_of, past):
+            for answer in assessment.assess(self.rules, home, cells, as_of, past, follow_ups):
                 found.update(answer)
         return found
 
@@ -676,12 +684,13 @@ class Log:
             bounding = self.rules.catalogue.indicators.get(indicator.at_most)
             steps = {cell: self.steps[cell][number - 1] for cell, number in zip(cells, at, strict=True) if number}
             held = {cell: step.slots for cell, step in steps.items()}
+            follow_ups = {cell: step.held for cell, step in steps.items() if step.held}
             units = self._units(row)
             assessed = []
             totals = Totals()
             for unit in units:
-                bound = None if bounding is None else commune(self.rules, unit, bounding, held, None, as_of)
-                one = commune(self.rules, unit, indicator, held, bound, as_of)
+                bound = None if bounding is None else commune(self.rules, unit, bounding, held, None, as_of, follow_ups)
+                one = commune(self.rules, unit, indicator, held, bound, as_of, follow_ups)
                 assessed.append(one)
                 totals.add(one)
             if isinstance(row, CommuneRow):

@@ -14,8 +14,22 @@ from functools import cache
 from typing import Any
 
 from phusong.admission import Admission
-from phusong.events import Event, Stated, Statement, Withdrawal, Withdrawn
+from phusong.events import (
+    Challenge,
+    Challenged,
+    Event,
+    Fact,
+    FollowUp,
+    Promise,
+    Promised,
+    Stated,
+    Statement,
+    Step,
+    Withdrawal,
+    Withdrawn,
+)
 from phusong.evidence import Cell, Slots, fold
+from phusong.follow_ups import FollowUps, follow
 from phusong.periods import VIETNAM
 from phusong.rules import Rules, core_digest, seeds_digest
 from phusong.settings import core_sources
@@ -258,14 +272,73 @@ def withdrawn(
     return Withdrawn(specversion="1.0", id=event_id or f"{source}/{commune}/{indicator}/back", source=source, time=instant(time), data=data)
 
 
+def promised(
+    commune: str = "02275",
+    indicator: str = POSTAL,
+    by: str | None = "2023-12-31",
+    observed_at: str = "2023-06-30",
+    *,
+    source: str = "post-office",
+    time: str = "2023-07-05T09:00:00+07:00",
+    event_id: str = "",
+    **more: Any,
+) -> Promised:
+    """A promise; `by` None: taken back; `more`: further fields of its data."""
+    due = None if by is None else instant(by)
+    data = Promise(commune=commune, indicator=indicator, by=due, observed_at=instant(observed_at), **more)
+    return Promised(
+        specversion="1.0", id=event_id or f"{source}/{commune}/{indicator}/promise", source=source, time=instant(time), data=data
+    )
+
+
+def challenged(
+    step: str = "opened",
+    observed_at: str = "2023-06-30",
+    *,
+    commune: str = "02275",
+    indicator: str = POSTAL,
+    operator: str | None = "post-office",
+    challenge: str = "3777",
+    deadline: str | None = None,
+    source: str = "department",
+    time: str = "2023-07-05T09:00:00+07:00",
+    event_id: str = "",
+    **more: Any,
+) -> Challenged:
+    """A step of a challenge; `more`: further fields of its data."""
+    data = Challenge(
+        commune=commune,
+        indicator=indicator,
+        operator=operator,
+        challenge=challenge,
+        step=Step(step),
+        observed_at=instant(observed_at),
+        deadline=None if deadline is None else instant(deadline),
+        **more,
+    )
+    return Challenged(specversion="1.0", id=event_id or f"{challenge}/{step}", source=source, time=instant(time), data=data)
+
+
 def cells_of(rules: Rules, events: Iterable[Event]) -> dict[Cell, Slots]:
-    """The evidence of these events, each folded in where it belongs."""
+    """The evidence of these events, each statement and withdrawal folded in where it belongs."""
     route = Admission(rules).route
     cells: dict[Cell, Slots] = {}
     for event in events:
-        where = route(event)
-        fold(cells.setdefault(where.cell, {}), where.slot, event)
+        if isinstance(event, Fact):
+            where = route(event)
+            fold(cells.setdefault(where.cell, {}), where.slot, event)
     return cells
+
+
+def follow_ups_of(rules: Rules, events: Iterable[Event]) -> FollowUps:
+    """What of these events was promised and challenged, each folded in where it belongs."""
+    route = Admission(rules).route
+    follow_ups: FollowUps = {}
+    for event in events:
+        if isinstance(event, FollowUp):
+            where = route(event)
+            follow(follow_ups.setdefault(where.cell, {}), where.slot, event)
+    return follow_ups
 
 
 @cache

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from phusong.events import Event, Rejected, Statement, Withdrawal, data_bytes, decode, encode
 from tests.models import model
-from tests.strategies import any_events, events, field_names
-from tests.worlds import stated
+from tests.strategies import any_events, events, field_names, follow_ups
+from tests.worlds import challenged, promised, stated, withdrawn
 
 
 @given(any_events())
@@ -56,16 +56,21 @@ _json = st.recursive(
 )
 
 
+_EACH_TYPE = (stated(), withdrawn(), promised(), challenged())
+
+
 @settings(max_examples=200)
-@given(st.sampled_from(["specversion", "id", "source", "type", "time", "data", *field_names(Statement)]), _json)
-def test_any_value_in_any_field_is_an_event_or_rejected(field: str, value: object) -> None:
-    plain = json.loads(encode(stated()))
-    (plain["data"] if field in field_names(Statement) else plain)[field] = value
+@given(st.sampled_from(_EACH_TYPE), st.data(), _json)
+def test_any_value_in_any_field_is_an_event_or_rejected(event: Event, data: st.DataObject, value: object) -> None:
+    plain = json.loads(encode(event))
+    inner = sorted(field_names(type(event.data)))
+    field = data.draw(st.sampled_from(["specversion", "id", "source", "type", "time", "data", *inner]))
+    (plain["data"] if field in inner else plain)[field] = value
     with contextlib.suppress(Rejected):
         decode(json.dumps(plain).encode())
 
 
-@given(events(model()))
+@given(st.one_of(events(model()), follow_ups(model())))
 def test_the_data_bytes_hold_every_word_that_was_said(event: Event) -> None:
     """Two events tie in the slot order only if nothing that counts tells them apart."""
     assert set(json.loads(data_bytes(event))) <= field_names(type(event.data))
