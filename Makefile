@@ -18,8 +18,8 @@ $(STAMP): pyproject.toml constraints.txt ops/setup.sh
 	@bash ops/setup.sh venv $(VENV) >&2
 	@touch $(STAMP)
 
-tools: ## install the real Prometheus for the tests, where this machine lets us
-	@bash ops/setup.sh prometheus >&2
+tools: ## install the tests' programs (prometheus, kcat), where this machine lets us
+	@bash ops/setup.sh tools >&2
 
 demo: $(STAMP) ## the whole pipeline on a real Kafka: 137 of 138 communes (ARGS="--once --json" prints and stops)
 	@$(BIN)/phusong demo $(ARGS)

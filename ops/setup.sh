@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make` needs on a fresh machine: `setup.sh venv DIR` makes the Python environment, `setup.sh prometheus` the tools of the tests.
+# What `make` needs on a fresh machine: `setup.sh venv DIR` makes the Python environment, `setup.sh tools` installs the tests' programs.
 # As root on Debian it installs what is missing; elsewhere it says what to install. Nothing is downloaded but packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,16 +38,18 @@ make_venv() {
     "$directory/bin/python" -m pip --quiet --disable-pip-version-check install --constraint constraints.txt --editable '.[dev]'
 }
 
-make_prometheus() {
-    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
-        return
+make_tools() {
+    if ! { command -v prometheus && command -v promtool; } >/dev/null; then
+        # the tests start their own Prometheus: the package must not start its service
+        RUNLEVEL=1 install prometheus || printf 'setup: tests with a real Prometheus will be skipped; on Debian: apt-get install prometheus\n' >&2
     fi
-    # the tests start their own Prometheus: the package must not start its service
-    RUNLEVEL=1 install prometheus || printf 'setup: tests with a real Prometheus will be skipped; on Debian: apt-get install prometheus\n' >&2
+    if ! command -v kcat >/dev/null; then
+        install kcat || printf 'setup: tests with kcat will be skipped; on Debian: apt-get install kcat\n' >&2
+    fi
 }
 
 case "${1:-}" in
 venv) make_venv "${2:?directory}" ;;
-prometheus) make_prometheus ;;
-*) fail 'use: setup.sh venv DIR | setup.sh prometheus' ;;
+tools) make_tools ;;
+*) fail 'use: setup.sh venv DIR | setup.sh tools' ;;
 esac
