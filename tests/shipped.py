@@ -14,7 +14,7 @@ from phusong.rows import CommuneRow, ProvinceRow
 from phusong.rules import Rules
 from phusong.settings import SEEDS, read_rules
 from phusong.topics import share_of
-from tests.worlds import cells_of, instant, millis
+from tests.worlds import cells_of, follow_ups_of, instant, millis
 
 
 @cache
@@ -41,4 +41,5 @@ def shipped_facts() -> tuple[Event, ...]:
 def shipped_rows(as_of: str) -> tuple[dict[str, CommuneRow], dict[str, ProvinceRow]]:
     """Every commune row and every province row at a moment, by record key."""
     rules = shipped_rules()
-    return assess(rules, "08", cells_of(rules, shipped_facts()), instant(as_of))
+    said = shipped_facts()
+    return assess(rules, "08", cells_of(rules, said), instant(as_of), follow_ups=follow_ups_of(rules, said))
