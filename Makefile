@@ -7,7 +7,7 @@ NAME ?= rebuild
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo check test integration e2e faults mutants bench clean
+.PHONY: help setup tools demo check test integration e2e faults mutants fuzz bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,7 @@ check: $(STAMP) ## format, lint, types, import walls, generated files, unit, pro
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m dashboards.build --check
+	$(BIN)/python -m ops.contracts --check
 	$(BIN)/phusong config check
 	$(BIN)/phusong register check
 	$(BIN)/coverage erase
@@ -51,7 +52,10 @@ faults: $(STAMP) ## workers killed and stopped, the broker restarted, a topic cr
 mutants: $(STAMP) ## deliberate faults in the core, each caught by a test (about ten minutes); prints one JSON object
 	@$(BIN)/python -m tests.mutants
 
-bench: $(STAMP) ## measure (NAME=rebuild, live, audit or assess); prints one JSON object
+fuzz: $(STAMP) ## a million inputs to the decoders (about ten minutes); prints one JSON object
+	@$(BIN)/python -m tests.fuzz --runs 1000000 2>/dev/null
+
+bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway or send); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
 
 clean: ## remove what these commands made

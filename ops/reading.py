@@ -40,9 +40,14 @@ class ReadingError(RuntimeError):
 
 
 class Reading:
-    """Reads the topics up to where they end now; a later call goes on from there. `shares`: only these partitions."""
+    """Reads the topics up to where they end now; a later call goes on from there.
 
-    def __init__(self, bootstrap_servers: str, topics: Collection[str], shares: Collection[int] | None = None) -> None:
+    `shares`: only these partitions; `since_ms`: from the first record of each that Kafka took then or later.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, topics: Collection[str], shares: Collection[int] | None = None, since_ms: int | None = None
+    ) -> None:
         self._servers = bootstrap_servers
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         shown = self._answers(self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_SECONDS_MAX))
@@ -50,7 +55,7 @@ class Reading:
         """Topic -> its id on the broker: another one is another log."""
         listed = [(name, one.id) for name, topic in shown.items() for one in topic.partitions]
         self._partitions = [one for one in sorted(listed) if shares is None or one[1] in shares]
-        self.starts = self._offsets(OffsetSpec.earliest())
+        self.starts = self._offsets(OffsetSpec.earliest()) if since_ms is None else self._offsets_since(since_ms)
         self.ends = dict(self.starts)
         """Where each partition has been read up to."""
         self._consumer = Consumer(
@@ -116,6 +121,11 @@ class Reading:
         wanted = {TopicPartition(*one): spec for one in self._partitions}
         asked = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS_MAX)
         return {(one.topic, one.partition): found.offset for one, found in self._answers(asked).items()}
+
+    def _offsets_since(self, since_ms: int) -> dict[Partition, int]:
+        ends = self._offsets(OffsetSpec.latest())
+        # there is none of a moment after the last record
+        return {one: ends[one] if offset < 0 else offset for one, offset in self._offsets(OffsetSpec.for_timestamp(since_ms)).items()}
 
     def _answers(self, asked: dict[Any, Future[Any]]) -> dict[Any, Any]:
         # futures, not the calls that block: only these let Ctrl-C through

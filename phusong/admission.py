@@ -155,7 +155,8 @@ class Admission:
             key=key,
             share=share_of(key, PARTITIONS),
             cell=self._one((vintage.id, unit.code, indicator.id)),
-            slot=self._one(_slot(event, operator)),
+            # the name of a challenge is anybody's: only slots of facts are few enough to be kept
+            slot=self._one(_slot(event, operator)) if isinstance(event, Fact) else _slot(event, operator),
             domain=indicator.domain,
             start=_at(vintage.start, offset),
             end=vintage.end and _at(vintage.end, offset),

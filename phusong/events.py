@@ -25,6 +25,9 @@ MAX_NAMES = 500
 MAX_COUNT = 1_000_000_000
 """The largest `covered` or `expected` that is believed (ten times the country's population)."""
 
+MAX_SENTENCE = 1000
+"""The most characters of what a rejection says."""
+
 
 class Reason(StrEnum):
     """Why a record is in the dead letters: a closed set."""
@@ -52,6 +55,9 @@ class Rejected(Exception):  # noqa: N818 - the word of the domain: a rejected re
     """A record that is not counted: `reason` for machines, `sentence` (what is wrong and the remedy) for people."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:
+        if len(sentence) > MAX_SENTENCE:
+            # what was sent may be quoted in it, at any length; the remedy is at its end
+            sentence = f"{sentence[: MAX_SENTENCE - 400]} … {sentence[-300:]}"
         super().__init__(f"{reason}: {sentence}")
         self.reason = reason
         self.sentence = sentence
@@ -197,6 +203,8 @@ Event = Fact | FollowUp
 _decode_event = msgspec.json.Decoder(Event).decode
 _encoder = msgspec.json.Encoder()
 _TYPES = frozenset(str(kind.__struct_config__.tag) for kind in (Stated, Withdrawn, Promised, Challenged))
+_SMALL_BYTES = MAX_VALUE_BYTES // 4
+"""An event in structured mode grows at most to three times its size, and an envelope, when it is written again (a letter in NFC)."""
 _BINARY_CONTENT = re.compile(r"application/(?:[a-z0-9.+-]*\+)?json(?:\s*;.*)?", re.IGNORECASE)
 
 
@@ -220,11 +228,20 @@ def decode(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | No
         try:
             event = _decode_event(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
-            return _in_nfc(_decode_slowly(value, headers))
-        return event if value.isascii() and b"\\" not in value else _in_nfc(event)
+            return _within_size(_in_nfc(_decode_slowly(value, headers)))
+        event = event if value.isascii() and b"\\" not in value else _in_nfc(event)
+        return event if len(value) <= _SMALL_BYTES else _within_size(event)
     if value is None:
         raise Rejected(Reason.NOT_JSON, "the record has no value; to take a statement back send a withdrawn event with a body")
     raise Rejected(Reason.TOO_LARGE, f"{len(value)} bytes; an event has at most {MAX_VALUE_BYTES}: split it by commune")
+
+
+def _within_size(event: Event) -> Event:
+    """The event, unless its writer could not send it: binary mode and other spellings are shorter than what `encode` writes."""
+    size = len(_encoder.encode(event))
+    if size > MAX_VALUE_BYTES:
+        raise Rejected(Reason.TOO_LARGE, f"{size} bytes in structured mode; an event has at most {MAX_VALUE_BYTES}: split it by commune")
+    return event
 
 
 def _in_nfc(event: Event) -> Event:
