@@ -1,8 +1,8 @@
 """The alerts, described once and rendered for Grafana (what compose loads) and for Prometheus (tests, and those without Grafana).
 
-Comes in: nothing but the feed's metrics, by name. Goes out: `grafana_rules()` and `prometheus_rules()`, plain dictionaries that build.py
-writes as YAML. Owns no state. Both forms evaluate the same `expr` against the same threshold; tests/contract/test_alert_rules.py turns
-the Grafana form back into Prometheus rules and runs one set of promtool cases over both.
+Comes in: nothing but the metrics of feed and workers, by name. Goes out: `grafana_rules()` and `prometheus_rules()`, plain dictionaries
+that build.py writes as YAML. Owns no state. Both forms evaluate the same `expr` against the same threshold;
+tests/contract/test_alert_rules.py turns the Grafana form back into Prometheus rules and runs one set of promtool cases over both.
 
 Why no `keep_firing_for`: it would delay a true recovery as long as it bridges an outage. `present_or_last` does better: a value that is
 there decides at once, a series that vanished keeps its last value.
@@ -21,6 +21,7 @@ DATASOURCE_UID = "phusong-prometheus"
 DASHBOARD_UID = "phusong-province"
 VERDICT_PANEL_ID = 3
 AGE_PANEL_ID = 1
+DEAD_LETTERS_PANEL_ID = 9
 
 EVALUATE_EVERY_SECONDS = 30
 
@@ -30,6 +31,9 @@ force, an indicator struck from the catalogue) keeps an alert for as long."""
 
 RETIRED_UIDS: tuple[str, ...] = ()
 """Grafana keeps a rule whose definition is gone: list the uid of every rule that is ever removed here. A uid is never renamed or reused."""
+
+DEAD_LETTERS = "sum by (reason) (increase(phusong_dead_letters_total[1h]))"
+"""Records rejected in the last hour, by reason. Each is counted by the one worker that rejected it, and every reason begins at 0."""
 
 PER_ROW = "{province=%[1]q,vintage=%[2]q,indicator=%[3]q}"
 
@@ -147,9 +151,30 @@ ALERTS = (
             "What to do: check that the feed runs and that Prometheus can read its /metrics."
         ),
     ),
+    Alert(
+        name="DeadLettersGrowing",
+        uid="phusong-dead-letters",
+        # It ends an hour after the last one: what was rejected stays in the topic until it is sent back, and does not alert again.
+        expr=DEAD_LETTERS,
+        fires=("gt", 0),
+        hold_seconds=60,
+        severity="warning",
+        panel_id=DEAD_LETTERS_PANEL_ID,
+        summary_vi="<count> bản ghi bị loại trong một giờ qua, lý do <reason>",
+        description_vi=(
+            "Số liệu trong các bản ghi này không được tính. "
+            "Việc cần làm: chạy `phusong dead-letters list --reason <reason>`, báo cho đơn vị gửi, rồi gửi lại sau khi sửa."
+        ),
+        summary_en="<count> records rejected in the last hour, reason <reason>",
+        description_en=(
+            "What these records say is not counted. "
+            "What to do: run `phusong dead-letters list --reason <reason>`, tell the reporter, and send them back once mended."
+        ),
+    ),
 )
 
 _LABELS = ("province", "vintage", "indicator")
+"""What names a row, and so chooses the other figures of its alert."""
 _PLAIN = 'printf "%.4g"'
 _COMMA = _PLAIN + ' | reReplaceAll "[.]" ","'  # Vietnamese decimal comma
 _FIGURES = {
@@ -158,6 +183,7 @@ _FIGURES = {
     "ratio_en": ("R", _PLAIN),
     "target_en": ("T", _PLAIN),
     "age": ("A", "humanizeDuration"),
+    "count": ("A", 'printf "%.0f"'),  # `increase` extrapolates: 1 record shows as 1.004
 }
 """Placeholder -> the query it shows (A is the alert's own expression) and how it is written."""
 
@@ -245,7 +271,7 @@ def _threshold(alert: Alert) -> dict[str, Any]:
 def _render(text: str, figure: Callable[[str, str], str]) -> str:
     def one(match: re.Match[str]) -> str:
         name = match[1]
-        if name in _LABELS:
+        if name in (*_LABELS, "reason"):
             return "{{ $labels." + name + " }}"
         return figure(*_FIGURES[name])
 

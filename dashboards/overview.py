@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
-from dashboards.alerts import AGE_PANEL_ID, DASHBOARD_UID, DATASOURCE_UID, VERDICT_PANEL_ID
+from dashboards.alerts import AGE_PANEL_ID, DASHBOARD_UID, DATASOURCE_UID, DEAD_LETTERS, DEAD_LETTERS_PANEL_ID, VERDICT_PANEL_ID
 
 with warnings.catch_warnings():
     # The SDK prefers dashboards v2, which Grafana 13.0 refuses to provision from a file (grafana/grafana#122663, #127928).
@@ -80,6 +80,7 @@ def province_overview(indicator_names: Mapping[str, str]) -> Built:
         _completeness(indicator_names),
         _states(),
         _missing_communes(),
+        _dead_letters(),
     ):
         board = board.with_panel(panel)
     return board.build()
@@ -278,6 +279,30 @@ def _missing_communes() -> table.Panel:
             )
         )
         .with_target(_instant("A", f"{named_gaps} or {unknown}").format(PromQueryFormat.TABLE))
+    )
+
+
+def _dead_letters() -> timeseries.Panel:
+    return (
+        timeseries.Panel()
+        .id(DEAD_LETTERS_PANEL_ID)
+        .title("Bản ghi bị loại")
+        .description(
+            "Số bản ghi bị loại trong một giờ, theo lý do, của cả hệ thống. Chúng không được tính cho đến khi được sửa và gửi lại: "
+            "xem bằng lệnh phusong dead-letters list."
+        )
+        .datasource(SOURCE)
+        .span(24)
+        .height(7)
+        .unit("none")
+        .decimals(0)
+        .min(0)
+        .no_value("Không có bản ghi nào bị loại, hoặc chưa có số liệu của worker")
+        .span_nulls(False)
+        .legend(
+            common.VizLegendOptions().show_legend(True).display_mode(models.LegendDisplayMode.LIST).placement(models.LegendPlacement.BOTTOM)
+        )
+        .with_target(prometheus.Dataquery().ref_id("A").datasource(SOURCE).range().expr(f"{DEAD_LETTERS} > 0").legend_format("{{reason}}"))
     )
 
 

@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from ops import why
 from ops.reading import Reading, Tell, admitted
-from ops.table import ORIGINS, STATES
+from ops.table import METHODS, ORIGINS, STATES, STEPS
 from ops.text import Lang, day, number, percent, say
 from ops.why import Text
 from phusong.admission import Admission, Route
 from phusong.communes import commune
-from phusong.events import Challenged, Fact, Method, Origin, Promised, Stated, Step
+from phusong.events import Challenged, Fact, Method, Origin, Promised, Stated
 from phusong.evidence import Cell, Emptied, Outcome, Slots, fold
 from phusong.follow_ups import Case, FollowUps, Undertaking, cases, follow, undertakings
 from phusong.indicators import Indicator, Obligation
@@ -35,14 +35,6 @@ from phusong.unions import unite
 from phusong.views import Line, View, view
 
 _DOMAIN_OF = {topic.name: domain for domain, topic in SOURCES.items()}
-_STEPS = {
-    Step.OPENED: "mới mở",
-    Step.SENT: "đã gửi nhà cung cấp",
-    Step.CONCEDED: "nhà cung cấp thừa nhận",
-    Step.DISPUTED: "nhà cung cấp phản đối",
-    Step.RESOLVED: "đã giải quyết",
-}
-_METHODS = {Method.DECLARED: "khai báo", Method.MEASURED: "đo kiểm", Method.PETITIONED: "kiến nghị"}
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -354,7 +346,7 @@ def _promised(found: Explanation, lang: Lang) -> Iterator[str]:
 
 def _challenged(found: Explanation, lang: Lang) -> Iterator[str]:
     for one in found.challenges:
-        step, since = say(lang, _STEPS[one.step], one.step.value), day(one.steps[-1].data.observed_at, lang)
+        step, since = say(lang, STEPS[one.step], one.step.value), day(one.steps[-1].data.observed_at, lang)
         due = "" if one.deadline is None else say(lang, f", hạn {day(one.deadline, lang)}", f", due {day(one.deadline, lang)}")
         late = say(lang, ", quá hạn", ", overdue") if one.overdue(found.as_of) else ""
         yield f"{one.operator}: {one.name}: {step} {since}{due}{late}"
@@ -385,7 +377,7 @@ def _describe_row(found: Explanation, lang: Lang) -> Iterator[str]:
 
 
 def _describe_said(one: Said, row: CommuneRow, lang: Lang) -> Iterator[str]:
-    method = say(lang, _METHODS[one.method], one.method.value)
+    method = say(lang, METHODS[one.method], one.method.value)
     origin = say(lang, ORIGINS[one.origin], one.origin.value)
     counts = f"{_number(one.covered, lang)} / {_number(one.expected, lang)}"
     figures = say(lang, "rút lại", "withdrawn") if one.withdraws else counts

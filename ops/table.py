@@ -34,6 +34,14 @@ VERDICTS = {
 }
 STATES = {"fresh": "còn hạn", "stale": "quá hạn", "unknown": "chưa báo cáo"}
 ORIGINS = {"real": "thực", "assumed": "giả định", "simulated": "mô phỏng"}
+METHODS = {"declared": "khai báo", "measured": "đo kiểm", "petitioned": "kiến nghị"}
+STEPS = {
+    "opened": "đã ghi nhận",
+    "sent": "đã gửi đơn vị",
+    "conceded": "đơn vị thừa nhận",
+    "disputed": "đơn vị không đồng ý",
+    "resolved": "đã giải quyết",
+}
 SCOPES = {"national": "quốc gia", "province": "cấp tỉnh"}
 MARKS = {
     "conflict": "số đo trái số khai",

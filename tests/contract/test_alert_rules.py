@@ -72,6 +72,8 @@ def test_grafana_form_fires_and_stays_silent_in_the_same_cases(promtool: str, tm
         ("min by (province)", "max by (province)", "left behind"),
         (" or max by (province) (last_over_time(coverage_published_timestamp_seconds[1d]))", "", "a province that vanished"),
         (" or vector(0)", "", "never delivered"),
+        ("sum by (reason)", "sum", "dead letters of one reason"),
+        ("increase(phusong_dead_letters_total[1h])", "phusong_dead_letters_total", "dead letters that were there before"),
     ],
 )
 def test_the_cases_notice_a_broken_expression(promtool: str, tmp_path: Path, written: str, broken: str, case: str) -> None:
@@ -149,6 +151,7 @@ def test_uids_are_the_first_ones_and_never_used_again() -> None:
         "CoverageBelowTarget": "phusong-below-target",
         "CoverageDataStalled": "phusong-data-stalled",
         "CoverageDataAbsent": "phusong-data-absent",
+        "DeadLettersGrowing": "phusong-dead-letters",
     }
     assert first.items() <= {r["title"]: r["uid"] for r in _grafana()}.items()
     uids = [r["uid"] for r in _grafana()]

@@ -30,6 +30,7 @@ METRICS = {
     "coverage_covered", "coverage_expected", "coverage_units", "coverage_marks", "coverage_verdict", "coverage_origin",
     "coverage_oldest_observed_timestamp_seconds", "coverage_as_of_timestamp_seconds", "coverage_published_timestamp_seconds",
     "coverage_reporter_due_timestamp_seconds", "coverage_commune_ratio", "coverage_commune_info",
+    "phusong_dead_letters_total",
 }  # fmt: skip
 
 
@@ -144,7 +145,7 @@ def test_alert_expressions_are_promql_over_metrics_that_exist() -> None:
     for alert in ALERTS:
         for query in (alert.expr, *(of_selector("") for of_selector in alert.figures.values())):
             promql_parser.parse(query)
-            assert set(re.findall(r"\bcoverage_\w+", query)) <= METRICS, query
+            assert set(re.findall(r"\b(?:coverage|phusong)_\w+", query)) <= METRICS, query
 
 
 @pytest.mark.parametrize("path", BOARDS, ids=IDS)
@@ -170,6 +171,7 @@ def test_alerts_point_to_panels_that_exist() -> None:
         "CoverageBelowTarget": "Kết quả theo chỉ tiêu",
         "CoverageDataStalled": "Tuổi dữ liệu",
         "CoverageDataAbsent": "Tuổi dữ liệu",
+        "DeadLettersGrowing": "Bản ghi bị loại",
     }
 
 
