@@ -8,9 +8,10 @@ loads nothing and runs nothing.
 from __future__ import annotations
 
 from html import escape
+from itertools import count
 
 from ops.chase import Chase
-from ops.chase_words import columns, counts, operator_name, origin, shown
+from ops.chase_words import counts, operator_name, origin, printed, shown
 from ops.text import Lang, day, say
 from phusong.events import Origin
 from phusong.rules import Rules
@@ -19,7 +20,8 @@ _STYLE = """
 @page { size: A4; margin: 20mm 15mm 20mm 30mm }
 @page list { size: A4 landscape; margin: 15mm }
 body { font: 14pt/1.4 "Times New Roman", "Liberation Serif", serif; max-width: 180mm; margin: auto; color: #000; background: #fff }
-header { display: flex; justify-content: space-between; text-align: center; font-size: 13pt; gap: 10mm }
+header { display: flex; justify-content: space-between; text-align: center; font-size: 12pt; gap: 6mm }
+header .state { white-space: nowrap }
 header p, footer p { margin: 0 }
 .state { font-weight: bold } .rule { display: inline-block; border-bottom: 1px solid; padding-bottom: 2px }
 .date { text-align: right; font-style: italic } .to { text-align: center; margin: 8mm 0 }
@@ -30,7 +32,7 @@ footer .sign { text-align: center; min-width: 70mm } .copies { font-size: 11pt }
 .list h2 { text-align: center; font-size: 13pt }
 table { border-collapse: collapse; width: 100%; font-size: 8.5pt; line-height: 1.25 }
 thead { display: table-header-group } tr { break-inside: avoid }
-th, td { border: 1px solid #000; padding: 1mm 1.2mm; text-align: left; vertical-align: top; overflow-wrap: anywhere }
+th, td { border: 1px solid #000; padding: 1mm 1.2mm; text-align: left; vertical-align: top; overflow-wrap: break-word }
 @media screen {
   body { padding: 10mm }
   .list { width: min(270mm, 96vw); margin-left: max(-45mm, 90mm - 48vw); overflow-x: auto }
@@ -122,20 +124,24 @@ def _signing(lang: Lang) -> str:
 
 
 def _list(found: Chase, rules: Rules, lang: Lang) -> str:
-    listed = columns(rules, lang)
+    listed, groups = printed(found, rules, lang)
     headings = "".join(f"<th>{escape(column.heading)}</th>" for column in listed)
-    rows = "\n".join(
-        f"<tr><td>{number}</td>" + "".join(f"<td>{escape(shown(column.cell(gap), lang))}</td>" for column in listed) + "</tr>"
-        for number, gap in enumerate(found.gaps, 1)
-    )
+    widths = "".join(f'<col style="width:{column.width}em">' for column in listed)
+    numbers, bodies = count(1), []
+    for name, gaps in groups:
+        bodies.append(f'<tbody><tr><th colspan="{len(listed) + 1}">{escape(name)}</th></tr>')
+        for gap in gaps:
+            cells = "".join(f"<td>{escape(shown(column.cell(gap), lang))}</td>" for column in listed)
+            bodies.append(f"<tr><td>{next(numbers)}</td>{cells}</tr>")
+        bodies.append("</tbody>")
+    rows = "\n".join(bodies)
     title = say(lang, "DANH SÁCH NHỮNG NƠI CHƯA PHỦ", "LIST OF UNCOVERED PLACES")
     as_of = say(lang, f"tính đến hết ngày {day(found.as_of, lang)}", f"as of {day(found.as_of, lang)}")
     return f"""<section class="list">
 <h2>{title}<br>({as_of})</h2>
 <table>
+<colgroup><col style="width:4em">{widths}</colgroup>
 <thead><tr><th>{say(lang, "STT", "No.")}</th>{headings}</tr></thead>
-<tbody>
 {rows}
-</tbody>
 </table>
 </section>"""

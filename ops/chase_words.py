@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple
 
 from ops.chase import Chase, Gap
@@ -27,7 +28,7 @@ class Column(NamedTuple):
 
 
 def columns(rules: Rules, lang: Lang) -> list[Column]:
-    """The columns of the list, in their order."""
+    """The columns of the list, in their order: one row is whole by itself, to be sorted and filtered in a sheet."""
     names = {one.id: say(lang, one.name_vi, one.name_en) for one in rules.catalogue.indicators.values()}
     reporters = {one.id: say(lang, one.name_vi, one.name_en) for one in rules.catalogue.reporters.values()}
     return [
@@ -58,6 +59,26 @@ def columns(rules: Rules, lang: Lang) -> list[Column]:
         ),
         Column(say(lang, "Nguồn số liệu", "Origin"), 10, lambda gap: origin(gap.origin, lang)),
     ]
+
+
+def printed(found: Chase, rules: Rules, lang: Lang) -> tuple[list[Column], list[tuple[str, list[Gap]]]]:
+    """The list to be read on a page or a screen: its columns, and the gaps under the name of each indicator.
+
+    Place and commune share a column each with what belongs to them, and a column in which nothing is said is left out.
+    """
+    every = {column.heading: column for column in columns(rules, lang)}
+    first = (
+        Column(say(lang, "Xã", "Commune"), 24, _where),
+        Column(say(lang, "Thôn", "Village"), 16, lambda gap: village(gap, lang)),
+    )
+    left = list(every.values())[5:]
+    named = {one.id: say(lang, one.name_vi, one.name_en) for one in rules.catalogue.indicators.values()}
+    groups = [(named[indicator], list(gaps)) for indicator, gaps in groupby(found.gaps, key=lambda gap: gap.indicator)]
+    return [*first, *(one for one in left if any(shown(one.cell(gap), lang) for gap in found.gaps))], groups
+
+
+def _where(gap: Gap) -> str:
+    return f"{gap.name} ({gap.commune})" + (f", {gap.district}" if gap.district else "")
 
 
 def village(gap: Gap, lang: Lang) -> str:

@@ -91,14 +91,15 @@ def _show(found: Chase, rules: Rules, lang: Lang) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ops.chase_words import columns, shown
+    from ops.chase_words import printed, shown
     from ops.letters import printable
 
-    listed = columns(rules, lang)
-    table = Table()
-    for column in listed:
-        table.add_column(column.heading, overflow="fold")
-    for gap in found.gaps:
-        # Text: what strangers wrote is no markup
-        table.add_row(*(Text(printable(shown(column.cell(gap), lang))) for column in listed))
-    console().print(table)
+    listed, groups = printed(found, rules, lang)
+    for name, gaps in groups:
+        table = Table(title=Text(name, style="bold"), title_justify="left")
+        for column in listed:
+            table.add_column(column.heading, overflow="fold")
+        for gap in gaps:
+            # Text: what strangers wrote is no markup
+            table.add_row(*(Text(printable(shown(column.cell(gap), lang))) for column in listed))
+        console().print(table)
