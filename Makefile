@@ -52,8 +52,8 @@ faults: $(STAMP) ## workers killed and stopped, the broker restarted, a topic cr
 mutants: $(STAMP) ## deliberate faults in the core, each caught by a test (about ten minutes); prints one JSON object
 	@$(BIN)/python -m tests.mutants
 
-fuzz: $(STAMP) ## a million inputs to the decoders (about ten minutes); prints one JSON object
-	@$(BIN)/python -m tests.fuzz --runs 1000000 2>/dev/null
+fuzz: $(STAMP) ## a million inputs to the decoders (about twenty minutes); prints one JSON object
+	@$(BIN)/python -m tests.fuzz --runs 1000000 $(ARGS) 2>/dev/null
 
 bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway or send); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
