@@ -61,6 +61,7 @@ PROMETHEUS = {
     "scrape_configs": [
         {"job_name": "feed", "dns_sd_configs": [{"names": ["feed"], "type": "A", "port": 8600}]},
         {"job_name": "worker", "dns_sd_configs": [{"names": ["worker"], "type": "A", "port": 8602}]},
+        {"job_name": "gateway", "dns_sd_configs": [{"names": ["gateway"], "type": "A", "port": 8601}]},
     ],
 }
 NO_RULE_FILES = (

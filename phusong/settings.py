@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     worker_metrics_port: Port = Field(8602, description="worker metrics on 127.0.0.1 (0: any free port)")
     bind: str = Field("127.0.0.1", description="address that feed, gateway and worker metrics listen on")
     feed_port: Port = Field(8600, description="feed: /metrics, /api/v1 (0: any free port)")
+    gateway_port: Port = Field(8601, description="gateway: POST /v1/events, /metrics (0: any free port)")
+    gateway_rate: float = Field(1000.0, ge=1, le=1_000_000, description="gateway: events a second that one key may send")
+    gateway_burst: int = Field(5000, ge=1000, le=10_000_000, description="gateway: events that one key may send at once, after a rest")
+    keys: Path = Field(Path("~/.phusong/keys.json"), description="file with the gateway's API keys, for its owner alone")
 
     clock_start: AwareDatetime | None = Field(None, description="scenario clock: the moment that is shown at the anchor")
     clock_rate: float = Field(1.0, ge=0, le=1_000_000, description="scenario clock: scenario seconds per second")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -31,6 +31,14 @@ _HEADERS = [("content-type", b"application/cloudevents+json")]
 
 Told = Callable[[KafkaError | None], None]
 """Called with an event's delivery report: None when every replica in sync has it."""
+
+
+class Outgoing(NamedTuple):
+    """A checked event on its way: the record's value and key, and the domain whose topic it goes to."""
+
+    value: bytes
+    key: bytes
+    domain: str
 
 
 class PublishError(RuntimeError):
@@ -121,27 +129,42 @@ class Publisher:
         `told` is called once with this event's delivery report (None: Kafka has it), inside a later `send`, `flush` or `poll`; `headers` go
         beside the content type. Raises Rejected (nothing was sent) or PublishError (the producer is beyond repair).
         """
-        value, route = self._admission.outgoing(event, int(self._now().timestamp() * 1000))
-        topic = SOURCES[route.domain].name
-        report = self._on_delivery if told is None else partial(self._tell, told)
+        outgoing = self.check(event)
         self._taken += 1
-        while True:
-            try:
-                self._producer.produce(topic, value, route.key, headers=[*_HEADERS, *headers], on_delivery=report)
-            except BufferError:
-                # ends by itself: what is not delivered in time fails and makes room
-                self.poll(_SLICE_SECONDS_MAX)
-            except KafkaException as error:
-                self._fatal = self._fatal or error.args[0]
-            else:
-                self.poll(0)
-                if self._fatal is None:
-                    return
-            if self._fatal is not None:
-                raise PublishError(
-                    f"{topic}: event {event.id}: the producer gave up: {self._fatal.str()}; look into the broker's log, then send again "
-                    "(what arrives twice counts once)"
-                )
+        while not self._produce(outgoing, told, headers):
+            # ends by itself: what is not delivered in time fails and makes room
+            self.poll(_SLICE_SECONDS_MAX)
+            self._raise_if_broken(outgoing)
+        self.poll(0)
+        self._raise_if_broken(outgoing)
+
+    def check(self, event: Event) -> Outgoing:
+        """The event as its record will be, checked as its reader will. Raises Rejected."""
+        value, route = self._admission.outgoing(event, int(self._now().timestamp() * 1000))
+        return Outgoing(value, route.key, route.domain)
+
+    def offer(self, outgoing: Outgoing, told: Told | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> bool:
+        """Put a checked event on its way without waiting or polling; False: the queue is full, and `poll` may make room.
+
+        `told` and `headers` as for `send`. Raises PublishError (the producer is beyond repair).
+        """
+        taken = self._produce(outgoing, told, headers)
+        self._taken += taken
+        self._raise_if_broken(outgoing)
+        return taken
+
+    def reaches(self, timeout_seconds: float) -> bool:
+        """Whether a broker answers within that time; any thread may ask."""
+        try:
+            self._producer.list_topics(timeout=timeout_seconds)
+        except KafkaException:
+            return False
+        return True
+
+    @property
+    def broken(self) -> KafkaError | None:
+        """Why the producer is beyond repair; None: it is not."""
+        return self._fatal
 
     def flush(self, timeout_seconds: float | None = None) -> int:
         """Wait for the delivery reports, by default as long as a delivery may take; returns how many events are not acknowledged."""
@@ -167,6 +190,24 @@ class Publisher:
         except SystemError as error:
             # the client loses what is raised inside a callback; ours raise nothing, so that it was Ctrl-C
             raise KeyboardInterrupt from error
+
+    def _produce(self, outgoing: Outgoing, told: Told | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+        report = self._on_delivery if told is None else partial(self._tell, told)
+        topic = SOURCES[outgoing.domain].name
+        try:
+            self._producer.produce(topic, outgoing.value, outgoing.key, headers=[*_HEADERS, *headers], on_delivery=report)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            self._fatal = self._fatal or error.args[0]
+        return True
+
+    def _raise_if_broken(self, outgoing: Outgoing) -> None:
+        if self._fatal is not None:
+            raise PublishError(
+                f"{SOURCES[outgoing.domain].name}: event {decode(outgoing.value).id}: the producer gave up: {self._fatal.str()}; "
+                "look into the broker's log, then send again (what arrives twice counts once)"
+            )
 
     def _check_topics(self) -> None:
         """Raise PublishError unless Kafka answers and has the source topics, cut into as many shares as our keys are."""

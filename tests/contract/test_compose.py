@@ -20,7 +20,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NAMES = sorted(SERVICES)
-OURS = ["feed", "topics", "worker"]
+OURS = ["feed", "gateway", "topics", "worker"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 
@@ -118,9 +118,10 @@ def test_our_environment_is_made_of_settings_that_exist() -> None:
 
 
 def test_commands_are_those_of_the_command_line() -> None:
-    """One image, three roles."""
+    """One image, four roles."""
     assert {name: SERVICES[name]["command"] for name in OURS} == {
         "feed": ["feed"],
+        "gateway": ["gateway"],
         "topics": ["topics", "apply"],
         "worker": ["worker"],
     }
@@ -144,6 +145,7 @@ def test_prometheus_scrapes_the_ports_that_services_listen_on() -> None:
     assert found == {
         ("feed", SERVICES["feed"]["environment"]["PHUSONG_FEED_PORT"]),
         ("worker", SERVICES["worker"]["environment"]["PHUSONG_WORKER_METRICS_PORT"]),
+        ("gateway", SERVICES["gateway"]["environment"]["PHUSONG_GATEWAY_PORT"]),
     }
 
 
@@ -176,6 +178,7 @@ def test_health_checks_ask_the_program_itself() -> None:
     assert "kafka-broker-api-versions.sh" in asked["kafka"]
     assert f":{SERVICES['feed']['environment']['PHUSONG_FEED_PORT']}/readyz" in asked["feed"]
     assert f":{SERVICES['worker']['environment']['PHUSONG_WORKER_METRICS_PORT']}/metrics" in asked["worker"]
+    assert f":{SERVICES['gateway']['environment']['PHUSONG_GATEWAY_PORT']}/readyz" in asked["gateway"]
 
 
 def test_the_image_is_slim_pinned_and_does_not_run_as_root() -> None:

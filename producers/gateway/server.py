@@ -1,0 +1,217 @@
+"""The gateway on its address: a socket, a bounded number of connections, and an end that loses nothing.
+
+Comes in: connections. Goes out: requests to app.py, within bounds: so many connections, so large a head, so long a request. Owns the
+socket, the event loop and the producer. What exceeds a bound is answered 431, 408 or 503 and its connection closed. SIGTERM stops
+accepting, waits for what is under way, and ends with 0; an address that cannot be bound and a producer that has given up end with 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from phusong.admission import Admission
+from phusong.rules import Rules
+from phusong.settings import Settings
+from producers.gateway.app import DELIVERY_SECONDS_MAX, Gateway, Writer
+from producers.publisher import Publisher
+
+LOG = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 512
+HEAD_BYTES_MAX = 16 * 1024
+REQUEST_SECONDS_MAX = 10.0
+"""How long a request may take to come, from its first byte (or the connection's start) to its last."""
+IDLE_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 9
+"""For requests under way: longer than one may wait for Kafka; with the outbox's flush less than the 15 s that a supervisor gives."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's connection, with bounds that it does not have."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _in_head = False
+    _unfinished = False
+    _head_bytes = 0
+    _too_large = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            self._refuse(503, f"more than {CONNECTIONS_MAX} connections; try again, and keep connections open")
+        else:
+            self._timer = self.loop.call_later(REQUEST_SECONDS_MAX, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+                self._refuse(431, f"more than {HEAD_BYTES_MAX} bytes of headers")
+        idle = self.cycle is None or self.cycle.response_complete
+        if self._unfinished or idle:
+            if self._timer is None:
+                self._timer = self.loop.call_later(REQUEST_SECONDS_MAX, self._too_slow)
+        elif self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._in_head = self._unfinished = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_BYTES_MAX:
+            self._too_large = True
+            # ends the parsing; `send_400_response` then tells why
+            raise ValueError("headers")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._unfinished = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._timer is not None and not self._unfinished:
+            self._timer.cancel()
+            self._timer = None
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence; ours are problem details
+        if self._too_large:
+            self._refuse(431, f"more than {HEAD_BYTES_MAX} bytes of headers")
+        else:
+            self._refuse(400, "this is no HTTP request that can be read")
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self._refuse(408, f"the request did not come whole within {REQUEST_SECONDS_MAX:g} s; send it again")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        gateway: Any = self.app
+        self.transport.write(gateway.refusal(status, detail))
+        self.transport.close()
+
+
+class GatewayServer:
+    """The gateway on its address: `serve` blocks until `stop`, which any thread or handler may call, or until the producer gives up."""
+
+    def __init__(self, settings: Settings, rules: Rules, log: Writer = sys.stderr) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._log = log
+        self._server: uvicorn.Server | None = None
+        self._stopped = False
+        self._broken = False
+
+    def serve(self, on_ready: Callable[[str], None]) -> int:
+        """Exit code 0 after `stop`, 3 when the address cannot be bound or the producer gave up; `on_ready` gets the address.
+
+        Raises PublishError where Kafka does not answer at the start, KeyFileError where the key file cannot be used.
+        """
+        settings = self._settings
+        try:
+            listener = socket.create_server(
+                (settings.bind, settings.gateway_port), family=socket.AF_INET6 if ":" in settings.bind else socket.AF_INET, backlog=1024
+            )
+        except OSError as error:
+            LOG.error("%s", _cannot_listen(settings, error))
+            return 3
+        with listener, _publisher(settings, self._rules) as publisher:
+            gateway = Gateway(settings, self._rules, publisher, self._give_up, log=self._log)
+            self._server = uvicorn.Server(
+                uvicorn.Config(
+                    gateway,
+                    loop="uvloop",
+                    http=BoundedProtocol,
+                    ws="none",
+                    interface="asgi3",
+                    lifespan="on",
+                    log_config=None,
+                    log_level="error",
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,
+                    timeout_keep_alive=IDLE_SECONDS_MAX,
+                    timeout_graceful_shutdown=STOP_SECONDS_MAX,
+                )
+            )
+            self._server.should_exit = self._stopped
+            # the rules are many objects that live as long as we do: not to be looked through again and again
+            gc.collect()
+            gc.freeze()
+            url = _url(settings.bind, listener.getsockname()[1])
+            LOG.info("the gateway listens on %s, %d keys", url, len(gateway.keys))
+            if not len(gateway.keys):
+                LOG.warning("%s holds no key: nobody is let in before `phusong keys create REPORTER`", settings.keys)
+            on_ready(url)
+            self._server.run(sockets=[listener])
+            gateway.outbox.end()
+            # what was answered 202 is acknowledged; what is left was not, and its senders send again
+            publisher.flush(0)
+        return 3 if self._broken else 0
+
+    def stop(self) -> None:
+        """End `serve`, once what is under way has been answered."""
+        self._stopped = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def _give_up(self) -> None:
+        self._broken = True
+        self.stop()
+
+
+def run(settings: Settings, rules: Rules, on_ready: Callable[[str], None] = lambda _: None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. `on_ready` gets the address once requests are taken."""
+    server = GatewayServer(settings, rules)
+    # uvicorn has handlers of its own while it serves, and raises the signal again when it is done: these are for before and after
+    before = {one: signal.signal(one, lambda *_: server.stop()) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return server.serve(on_ready)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _publisher(settings: Settings, rules: Rules) -> Publisher:
+    return Publisher(settings.bootstrap_servers, Admission(rules), lambda: datetime.now(UTC), delivery_seconds_max=DELIVERY_SECONDS_MAX)
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> str:
+    where = f"{settings.bind}:{settings.gateway_port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is taken: stop what listens there, or choose another PHUSONG_GATEWAY_PORT (0: any free one)"
+    return f"cannot listen on {where}: {error.strerror or error}; correct PHUSONG_BIND or PHUSONG_GATEWAY_PORT"
+
+
+def _url(host: str, port: int) -> str:
+    # an address that means "all of mine" can be bound, not opened
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
