@@ -16,7 +16,13 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from ops.chasing import chase
+from ops.dead_letters import app as dead_letters_app
+from ops.gateway import gateway
+from ops.keys import keys_app
 from ops.sending import send
+from ops.simulation import simulate
+from ops.template import template
 from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside
 from ops.text import Lang, say
 from phusong.settings import SettingsError, read_rules, read_settings
@@ -48,6 +54,12 @@ register_app = App(
 )
 app.command(register_app)
 app.command(send)
+app.command(simulate)
+app.command(template)
+app.command(gateway)
+app.command(keys_app)
+app.command(dead_letters_app)
+app.command(chase)
 
 
 @app.command

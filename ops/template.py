@@ -1,0 +1,109 @@
+"""`phusong template`: the form that a reporter fills in and sends back.
+
+Comes in: indicators, a reporter, a day. Goes out: an XLSX file; its name on stdout, what is left empty on stderr. Owns no state.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+import msgspec
+
+from ops.table import FeedUnreachableError, Json, fetch
+from ops.terminal import DONE, WRONG_USE, say_aside
+from ops.text import Lang, say
+from phusong.settings import Settings, SettingsError, read_rules, read_settings
+
+
+def template(
+    *indicators: str,
+    observed_at: str,
+    source: str,
+    province: str = "",
+    vintage: str = "",
+    out: Path | None = None,
+    url: str = "",
+    lang: Lang = "vi",
+) -> int:
+    """Biểu mẫu XLSX cho đơn vị báo cáo: mỗi xã một hàng, điền rồi gửi bằng `phusong send`. The form that a reporter fills in.
+
+    Examples: `phusong template postal.staffed_point --source operator-a --observed-at 06/2023`;
+    `phusong template telecom.fibre_villages telecom.mobile_signal_villages --source operator-b --observed-at "quý 3/2025" --province 08`.
+
+    Parameters
+    ----------
+    indicators
+        One sheet each, for example postal.staffed_point.
+    observed_at
+        The day or period that the figures are to be about: 30/06/2023, 06/2023, "quý 2/2023".
+    source
+        Who fills it in (a row of reporters.csv).
+    province
+        Code of the province (default: those that the reporter owes a report on).
+    vintage
+        The list of communes (default: the one in force on that day).
+    out
+        The file to write (default: SOURCE-DAY.xlsx in this directory); one that is there already is not overwritten.
+    url
+        Where the feed is that knows the last values (default: PHUSONG_BIND and PHUSONG_FEED_PORT).
+    lang
+        Language of the messages: vi or en (the form is in Vietnamese).
+    """
+    from producers.sheets.cells import CellError, Text, moment_of
+    from producers.sheets.tables import FileError
+    from producers.sheets.templates import form_of, write_form
+
+    if not indicators:
+        say_aside(say(lang, "nêu ít nhất một chỉ tiêu, ví dụ postal.staffed_point", "name at least one indicator, as postal.staffed_point"))
+        return WRONG_USE
+    settings = read_settings()
+    rules = read_rules(settings.seeds)
+    try:
+        day, _ = moment_of(observed_at)
+    except CellError as error:
+        raise SettingsError(f"--observed-at {observed_at}: {error.text.of(lang)}") from error
+    form = form_of(rules, indicators, source, day, province, vintage)
+    path = out or Path(f"{source}-{day:%Y-%m-%d}.xlsx")
+    if path.exists():
+        raise FileError(Text(*_taken(path)))
+    listed = vintage or next(iter({unit.vintage for _, units in form.asked for unit in units}))
+    try:
+        last = _last(url or _feed_url(settings), [indicator.id for indicator, _ in form.asked], listed)
+        form = msgspec.structs.replace(form, last=last)
+        say_aside(
+            say(
+                lang,
+                'cột "Kỳ trước" lấy từ danh sách còn thiếu; ô trống là xã đã phủ đủ hoặc không áp dụng',
+                'the column "Kỳ trước" is taken from the gaps; empty: the commune is fully covered, or has nothing to cover',
+            )
+        )
+    except FeedUnreachableError as error:
+        say_aside(say(lang, f'cột "Kỳ trước" để trống: {error}', f'the column "Kỳ trước" is left empty: {error}'))
+    rows = write_form(form, rules, path)
+    print(f"{path}")
+    say_aside(say(lang, f"{rows} hàng; điền rồi gửi: phusong send {path}", f"{rows} rows; fill them in, then: phusong send {path}"))
+    return DONE
+
+
+def _taken(path: Path) -> tuple[str, str]:
+    return (f"{path}: đã có; chọn --out khác hoặc xóa đi", f"{path}: is there already; choose another --out, or remove it")
+
+
+def _last(url: str, indicators: list[str], vintage: str) -> dict[tuple[str, str], str]:
+    """(indicator, commune) -> what the feed shows of each commune behind a gap. Raises FeedUnreachableError."""
+    query = urlencode({"indicator": indicators, "vintage": vintage}, doseq=True)
+    return {(row["indicator"], row["commune"]): _words(row) for row in fetch(url, f"/api/v1/gaps?{query}")}
+
+
+def _words(row: Json) -> str:
+    if row["expected"] is None:
+        return "chưa báo cáo"
+    covered = "?" if row["covered"] is None else f"{row['covered']:g}"
+    day = f" ({row['observed_at'][:10]})" if row["observed_at"] else ""
+    return f"{covered}/{row['expected']}{day}"
+
+
+def _feed_url(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.bind in ("0.0.0.0", "::") else settings.bind  # noqa: S104 - bound to all: reached here
+    return f"http://{host}:{settings.feed_port}"
