@@ -36,7 +36,7 @@ from feed.metrics import FeedCollector, program_version
 from feed.snapshot import Held, R, Reader
 from phusong.rows import CommuneRow, ProvinceRow, State
 from phusong.rules import Rules
-from phusong.settings import Settings
+from phusong.settings import Settings, address
 
 LOG = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ INDEX = """<!doctype html>
 """
 LINKS = (
     ("/api/v1/provinces", "tỷ lệ từng tỉnh (ratio of each province)"),
+    ("/api/v1/communes", "từng xã (each commune)"),
     ("/api/v1/gaps", "các xã còn thiếu (the communes behind a gap)"),
     ("/api/v1/schema/openapi.json", "mô tả API (OpenAPI)"),
     ("/metrics", "số đo cho Prometheus (metrics)"),
@@ -162,6 +163,13 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
         wanted = Selection(rules, as_of(), request.query_params, province, indicator, vintage)
         return _published(PublishedProvince, wanted.of(reader.snapshot.provinces()))
 
+    @get("/api/v1/communes", responses=REFUSED, summary="Every commune: what is covered, how sure, what is promised", sync_to_thread=True)
+    def communes(
+        request: Request[Any, Any, Any], province: Provinces = None, indicator: Indicators = None, vintage: Vintages = None
+    ) -> list[PublishedCommune]:
+        wanted = Selection(rules, as_of(), request.query_params, province, indicator, vintage)
+        return _published(PublishedCommune, wanted.of(reader.snapshot.communes()))
+
     @get("/api/v1/gaps", responses=REFUSED, summary="The communes behind a gap: unknown, stale, or not fully covered", sync_to_thread=True)
     def gaps(
         request: Request[Any, Any, Any], province: Provinces = None, indicator: Indicators = None, vintage: Vintages = None
@@ -178,7 +186,7 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
             await asyncio.to_thread(reader.stop)
 
     app = Litestar(
-        [index, metrics, healthz, readyz, provinces, gaps],
+        [index, metrics, healthz, readyz, provinces, communes, gaps],
         lifespan=[reading],
         plugins=[ProblemDetailsPlugin(ProblemDetailsConfig(enable_for_all_http_exceptions=True))],
         before_send=[_add_headers],
@@ -227,7 +235,7 @@ class FeedServer:
         except OSError as error:
             LOG.error("%s", _cannot_listen(settings, error))
             return 3
-        url = _url(settings.bind, listener.getsockname()[1])
+        url = address(settings.bind, listener.getsockname()[1])
         LOG.info("the feed listens on %s", url)
         on_ready(url)
         self._server.run(sockets=[listener])
@@ -295,9 +303,3 @@ def _cannot_listen(settings: Settings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{where} is taken: stop what listens there, or choose another PHUSONG_FEED_PORT (0: any free one)"
     return f"cannot listen on {where}: {error.strerror or error}; correct PHUSONG_BIND or PHUSONG_FEED_PORT"
-
-
-def _url(host: str, port: int) -> str:
-    # an address that means "all of mine" can be bound, not opened
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

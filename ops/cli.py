@@ -25,7 +25,7 @@ from ops.simulation import simulate
 from ops.template import template
 from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside
 from ops.text import Lang, say
-from phusong.settings import SettingsError, read_rules, read_settings
+from phusong.settings import SettingsError, address, read_rules, read_settings
 
 app = App(
     name="phusong",
@@ -427,7 +427,7 @@ def register_import(file: Path, /, *, mapping: Path, into: Path, lang: Lang = "v
 
 def _feed_url() -> str:
     settings = read_settings()
-    return f"http://{'127.0.0.1' if settings.bind in ('0.0.0.0', '::') else settings.bind}:{settings.feed_port}"  # noqa: S104
+    return address(settings.bind, settings.feed_port)
 
 
 def _print_rows(provinces: list[dict[str, object]], gaps: Callable[[dict[str, object]], list[dict[str, object]]], *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from ops.table import FeedUnreachableError, Json, fetch
 from ops.terminal import DONE, WRONG_USE, say_aside
 from ops.text import Lang, say
-from phusong.settings import Settings, SettingsError, read_rules, read_settings
+from phusong.settings import SettingsError, address, read_rules, read_settings
 
 
 def template(
@@ -69,15 +69,8 @@ def template(
         raise FileError(Text(*_taken(path)))
     listed = vintage or next(iter({unit.vintage for _, units in form.asked for unit in units}))
     try:
-        last = _last(url or _feed_url(settings), [indicator.id for indicator, _ in form.asked], listed)
+        last = _last(url or address(settings.bind, settings.feed_port), [indicator.id for indicator, _ in form.asked], listed)
         form = msgspec.structs.replace(form, last=last)
-        say_aside(
-            say(
-                lang,
-                'cột "Kỳ trước" lấy từ danh sách còn thiếu; ô trống là xã đã phủ đủ hoặc không áp dụng',
-                'the column "Kỳ trước" is taken from the gaps; empty: the commune is fully covered, or has nothing to cover',
-            )
-        )
     except FeedUnreachableError as error:
         say_aside(say(lang, f'cột "Kỳ trước" để trống: {error}', f'the column "Kỳ trước" is left empty: {error}'))
     rows = write_form(form, rules, path)
@@ -91,9 +84,9 @@ def _taken(path: Path) -> tuple[str, str]:
 
 
 def _last(url: str, indicators: list[str], vintage: str) -> dict[tuple[str, str], str]:
-    """(indicator, commune) -> what the feed shows of each commune behind a gap. Raises FeedUnreachableError."""
-    query = urlencode({"indicator": indicators, "vintage": vintage}, doseq=True)
-    return {(row["indicator"], row["commune"]): _words(row) for row in fetch(url, f"/api/v1/gaps?{query}")}
+    """(indicator, commune) -> what the feed shows of each commune. Raises FeedUnreachableError."""
+    queries = [urlencode({"indicator": indicator, "vintage": vintage}) for indicator in indicators]
+    return {(row["indicator"], row["commune"]): _words(row) for query in queries for row in fetch(url, f"/api/v1/communes?{query}")}
 
 
 def _words(row: Json) -> str:
@@ -102,8 +95,3 @@ def _words(row: Json) -> str:
     covered = "?" if row["covered"] is None else f"{row['covered']:g}"
     day = f" ({row['observed_at'][:10]})" if row["observed_at"] else ""
     return f"{covered}/{row['expected']}{day}"
-
-
-def _feed_url(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.bind in ("0.0.0.0", "::") else settings.bind  # noqa: S104 - bound to all: reached here
-    return f"http://{host}:{settings.feed_port}"

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         return start + timedelta(seconds=elapsed_seconds)
 
 
+def address(host: str, port: int) -> str:
+    """Where something bound to that host and port is opened; an address that means "all of mine" can be bound, not opened."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def read_settings(**overrides: object) -> Settings:
     """Settings from the environment; `overrides` (from the command line) win.
 

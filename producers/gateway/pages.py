@@ -153,7 +153,7 @@ def openapi() -> dict[str, Any]:
                             "name": "X-Request-ID",
                             "in": "header",
                             "required": False,
-                            "description": "a name for this request, returned and logged: 1 to 64 of A-Z a-z 0-9 . _ - (another form is replaced)",
+                            "description": "a name for this request, returned and logged: up to 64 of A-Z a-z 0-9 . _ - (else replaced)",
                             "schema": {"type": "string"},
                         },
                         *(

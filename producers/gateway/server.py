@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from phusong.admission import Admission
 from phusong.rules import Rules
-from phusong.settings import Settings
+from phusong.settings import Settings, address
 from producers.gateway.app import DELIVERY_SECONDS_MAX, Gateway, Writer
 from producers.publisher import Publisher
 
@@ -166,7 +166,7 @@ class GatewayServer:
             # the rules are many objects that live as long as we do: not to be looked through again and again
             gc.collect()
             gc.freeze()
-            url = _url(settings.bind, listener.getsockname()[1])
+            url = address(settings.bind, listener.getsockname()[1])
             LOG.info("the gateway listens on %s, %d keys", url, len(gateway.keys))
             if not len(gateway.keys):
                 LOG.warning("%s holds no key: nobody is let in before `phusong keys create REPORTER`", settings.keys)
@@ -209,9 +209,3 @@ def _cannot_listen(settings: Settings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{where} is taken: stop what listens there, or choose another PHUSONG_GATEWAY_PORT (0: any free one)"
     return f"cannot listen on {where}: {error.strerror or error}; correct PHUSONG_BIND or PHUSONG_GATEWAY_PORT"
-
-
-def _url(host: str, port: int) -> str:
-    # an address that means "all of mine" can be bound, not opened
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -276,6 +276,12 @@ def test_gaps_name_the_communes_and_the_places_that_are_missing(app: Litestar) -
     assert set(gap) == {*CommuneRow.__struct_fields__, "as_of", "published"}
 
 
+def test_communes_are_all_of_them_those_without_a_gap_too(app: Litestar) -> None:
+    found = ask(app, "/api/v1/communes?indicator=postal.staffed_point&province=08").json()
+    assert [(one["commune"], one["ratio"], one["challenges_open"]) for one in found][:2] == [("00001", 1, 0), ("00002", 0, 0)]
+    assert set(found[0]) == {*CommuneRow.__struct_fields__, "as_of", "published"}
+
+
 def test_what_is_unknown_or_stale_is_a_gap_and_gaps_are_sorted(app: Litestar) -> None:
     row = COMMUNE_ROWS["2020-01-01/00001/postal.staffed_point"]
     put(app, msgspec.structs.replace(row, state=State.STALE, covered=1, expected=1, ratio=1.0))
@@ -287,7 +293,7 @@ def test_what_is_unknown_or_stale_is_a_gap_and_gaps_are_sorted(app: Litestar) ->
     ]
 
 
-@pytest.mark.parametrize("path", ["/api/v1/provinces", "/api/v1/gaps"])
+@pytest.mark.parametrize("path", ["/api/v1/provinces", "/api/v1/communes", "/api/v1/gaps"])
 @pytest.mark.parametrize(
     ("query", "parameter", "known"),
     [
@@ -329,7 +335,7 @@ def test_every_answer_forbids_guessing_its_type_keeping_it_and_loading_from_else
 
 def test_the_index_and_the_schema_name_what_there_is(app: Litestar) -> None:
     index, schema = ask(app, "/").text, ask(app, "/api/v1/schema/openapi.json").json()
-    assert set(schema["paths"]) == {"/api/v1/provinces", "/api/v1/gaps"}
+    assert set(schema["paths"]) == {"/api/v1/provinces", "/api/v1/communes", "/api/v1/gaps"}
     assert {p["name"] for p in schema["paths"]["/api/v1/gaps"]["get"]["parameters"]} == {"province", "indicator", "vintage"}
     for path in (*schema["paths"], "/metrics", "/healthz", "/readyz", "/api/v1/schema/openapi.json"):
         assert f'href="{path}"' in index
