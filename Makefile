@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt ops/setup.sh
 	@bash ops/setup.sh venv $(VENV) >&2
 	@touch $(STAMP)
 
-tools: ## install the tests' programs (prometheus, kcat), where this machine lets us
+tools: ## install the tests' programs (Prometheus, kcat, curl, LibreOffice Calc), where this machine lets us
 	@bash ops/setup.sh tools >&2
 
 demo: $(STAMP) ## the whole pipeline on a real Kafka: 137 of 138 communes (ARGS="--once --json" prints and stops)
@@ -55,7 +55,7 @@ mutants: $(STAMP) ## deliberate faults in the core, each caught by a test (about
 fuzz: $(STAMP) ## a million inputs to the decoders (about twenty minutes); prints one JSON object
 	@$(BIN)/python -m tests.fuzz --runs 1000000 $(ARGS) 2>/dev/null
 
-bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway or send); prints one JSON object
+bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway, send or simulate); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
 
 clean: ## remove what these commands made

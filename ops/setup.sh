@@ -43,9 +43,12 @@ make_tools() {
         # the tests start their own Prometheus: the package must not start its service
         RUNLEVEL=1 install prometheus || printf 'setup: tests with a real Prometheus will be skipped; on Debian: apt-get install prometheus\n' >&2
     fi
-    if ! command -v kcat >/dev/null; then
-        install kcat || printf 'setup: tests with kcat will be skipped; on Debian: apt-get install kcat\n' >&2
-    fi
+    local program package
+    for program in kcat curl soffice; do
+        package=${program/soffice/libreoffice-calc-nogui}
+        command -v "$program" >/dev/null || install "$package" ||
+            printf 'setup: tests with %s will be skipped; on Debian: apt-get install %s\n' "$program" "$package" >&2
+    done
 }
 
 case "${1:-}" in

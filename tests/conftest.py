@@ -1,6 +1,6 @@
 """What every test gets: the Kafka fixtures, Hypothesis without a stopwatch, and in CI no quiet skipping.
 
-Comes in: the environment (`CI=true`). Goes out: a failure for each test marked `kafka` or `prometheus` that would be skipped in CI.
+Comes in: the environment (`CI=true`). Goes out: a failure for each test marked with one of NEVER_SKIPPED_IN_CI that would be skipped in CI.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ pytest_plugins = ["tests.kafka", "tests.workers"]
 # a shell that starts us in the background has us ignore Ctrl-C, and with us every child that a test ends with it
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-NEVER_SKIPPED_IN_CI = ("kafka", "prometheus")
+NEVER_SKIPPED_IN_CI = ("kafka", "prometheus", "libreoffice")
 
 # A deadline per example measures the neighbours on a shared machine. Not derandomized, as Hypothesis's own `ci` profile is: each run
 # looks at new examples, and a failure prints how to repeat it.

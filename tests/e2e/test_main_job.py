@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 import yaml
 
@@ -107,8 +108,27 @@ def running(tmp_path: Path, own_ports: None) -> Iterator[Running]:
         yield system
 
 
+def phusong(running: Running, *arguments: str) -> str:
+    """What a command prints on stdout."""
+    env = {"PATH": "", "PHUSONG_BOOTSTRAP_SERVERS": running.bootstrap_servers}
+    command = [sys.executable, "-m", "ops.cli", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+def fill_in(form: Path, commune: str) -> None:
+    """As the commune's clerk does: 1 of 1, beside what was said last."""
+    book = openpyxl.load_workbook(form)
+    page = book.active
+    headings = next([cell.value for cell in row] for row in page.iter_rows() if row[0].value == "Mã xã")
+    last = {row[0].value: row[headings.index("Kỳ trước")].value for row in page.iter_rows()}
+    assert (last["02263"], last[commune]) == ("1/1 (2023-06-30)", "0/1 (2023-06-30)")
+    (row,) = [row for row in page.iter_rows() if row[0].value == commune]
+    row[4].value, row[5].value = 1, 1
+    book.save(form)
+
+
 def test_a_missing_commune_fires_the_alert_and_its_report_resolves_it(running: Running, tmp_path: Path) -> None:
-    """Facts → Kafka → Faust → feed → Prometheus: 137/138 and firing; the report of Sơn Phú arrives: 1 and resolved."""
+    """Facts → Kafka → Faust → feed → Prometheus: 137/138 and firing; the filled-in form of Sơn Phú arrives: 1 and resolved."""
     (gap,) = running.gaps(STAFFED_POINTS)
     assert (gap["commune"], gap["name"], gap["origin"]) == ("02275", "Xã Sơn Phú", "assumed")
     with prometheus(tmp_path, running.url) as server:
@@ -116,19 +136,12 @@ def test_a_missing_commune_fires_the_alert_and_its_report_resolves_it(running: R
         assert server.value('coverage_verdict{province="08",indicator="postal.staffed_point",verdict="missed"}') == 1
         wait_until(lambda: server.value(ALERTS + ' and ALERTS{alertstate="firing"}'), 30, "the alert is firing")
 
-        facts = Path("seeds/facts/2023-06.jsonl").read_text().splitlines()
-        (fact,) = [json.loads(line) for line in facts if '"02275"' in line]
-        fact |= {"id": fact["id"] + "/correction", "time": "2023-06-30T18:30:00+07:00"}
-        fact["data"]["covered"] = 1
-        (tmp_path / "correction.jsonl").write_text(json.dumps(fact) + "\n")
-        sent = subprocess.run(
-            [sys.executable, "-m", "ops.cli", "send", str(tmp_path / "correction.jsonl")],
-            env={"PATH": "", "PHUSONG_BOOTSTRAP_SERVERS": running.bootstrap_servers},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "1 acknowledged, 0 rejected" in sent.stdout
+        form = tmp_path / "form.xlsx"
+        about = ["--source", "assumed-postal-reporter", "--observed-at", "30/06/2023", "--province", "08"]
+        phusong(running, "template", "postal.staffed_point", *about, "--out", str(form), "--url", running.url)
+        fill_in(form, "02275")
+        sent = phusong(running, "send", str(form))
+        assert "1 đã nhận, 0 bị từ chối" in sent
 
         wait_until(lambda: server.value(RATIO) == 1, 15, "Prometheus has the ratio 1")
         wait_until(lambda: not server.ask(ALERTS), 15, "the alert is resolved")

@@ -76,6 +76,7 @@ def test_what_is_filled_in_comes_back_as_statements_and_the_rest_is_left_out(tmp
     assert {item.event.source for item in found if item.event} == {"operator-a"}
 
 
+@pytest.mark.libreoffice
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="no LibreOffice on this machine")
 # of CSV: a comma, a quote, UTF-8
 @pytest.mark.parametrize("extension", ["xlsx", "ods", "csv:Text - txt - csv (StarCalc):44,34,76"], ids=["xlsx", "ods", "csv"])
