@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from feed.snapshot import Held, LeftOut, R, Reader
+from feed.stream import Stream
 from phusong.events import Origin
 from phusong.rows import ProvinceRow, State, Verdict
 from phusong.rules import Rules
@@ -70,8 +71,9 @@ COUNTS: tuple[tuple[str, str, str, Callable[[ProvinceRow], Iterable[tuple[str, f
 class FeedCollector(Collector):
     """The families of one scrape; `as_of` tells the moment to show."""
 
-    def __init__(self, reader: Reader, rules: Rules, as_of: Callable[[], datetime]) -> None:
+    def __init__(self, reader: Reader, stream: Stream, rules: Rules, as_of: Callable[[], datetime]) -> None:
         self._reader = reader
+        self._stream = stream
         self._rules = rules
         self._as_of = as_of
         self._build = {"version": program_version(), "rules": str(rules.number)}
@@ -133,8 +135,16 @@ class FeedCollector(Collector):
             "phusong_feed_rows",
             "Rows held, of every vintage.",
             ("kind",),
-            [(("commune",), len(snapshot.communes())), (("province",), len(snapshot.provinces()))],
+            [
+                (("commune",), len(snapshot.communes())),
+                (("province",), len(snapshot.provinces())),
+                (("verdict",), len(snapshot.verdicts())),
+            ],
         )
+        yield _gauge("phusong_feed_streams", "Clients that read events as they happen.", (), [((), len(self._stream))])
+        dropped = CounterMetricFamily("phusong_feed_streams_dropped", "Clients of events that were too slow and were dropped.")
+        dropped.add_metric((), self._stream.dropped)
+        yield dropped
         yield _gauge(
             "phusong_feed_kafka_seen_timestamp_seconds",
             "When Kafka last told which topics it has; 0: never.",

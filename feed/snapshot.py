@@ -1,7 +1,8 @@
-"""The compacted topics in memory: per key the row of the greatest version, and the thread that reads them.
+"""The published topics in memory: per key the row of the greatest version, the history of verdicts, and the thread that reads them.
 
-Comes in: every record of coverage.communes.v1 and coverage.provinces.v1 from the start on, and what topics the broker shows now. Goes out:
-`Snapshot`, for metrics.py and api.py. Owns no state beyond memory: no group, no commits; any number of replicas read alike.
+Comes in: every record of coverage.communes.v1, coverage.provinces.v1 and coverage.verdicts.v1 from the start on, and what topics the broker
+shows now. Goes out: `Snapshot`, for metrics.py and resources.py, and each `Change` as it happens, for stream.py. Owns no state beyond
+memory: no group, no commits; any number of replicas read alike.
 What must not be shown (a row of another log, of a clock ahead, older than what is held, unreadable) is counted in `left_out` and dropped.
 A broker outage leaves what was read served. Topics that are missing and fatal client errors end the thread with a `FeedError`.
 """
@@ -22,8 +23,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
+from feed.history import Entry, History
 from phusong.rows import UNREADABLE, CommuneRow, ProvinceRow, Version, decode_commune, decode_province, decode_version
-from phusong.topics import COMMUNES, PROVINCES, SOURCES, log_id
+from phusong.topics import COMMUNES, PROVINCES, SOURCES, VERDICTS, log_id
 
 LOG = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ Answers = dict[str, Future[Any]]
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far a row's as_of may lie past its append time. A worker whose clock runs ahead would otherwise stay the greatest for as long."""
 
-OUTPUTS = (COMMUNES.name, PROVINCES.name)
+OUTPUTS = (COMMUNES.name, PROVINCES.name, VERDICTS.name)
 ASKED = (*(topic.name for topic in SOURCES.values()), *OUTPUTS)
 
 ASK_EVERY_SECONDS = 5.0
@@ -68,6 +70,20 @@ class Held(Struct, Generic[R], frozen=True):
     published: datetime
 
 
+class Gone(Struct, frozen=True):
+    """A row that is no longer there."""
+
+    row: CommuneRow | ProvinceRow
+
+
+class Reset(Struct, frozen=True):
+    """Everything may be different: all of it has been read anew."""
+
+
+Change = Held[CommuneRow] | Held[ProvinceRow] | Entry | Gone | Reset
+"""What has happened: a row says something else than before or is gone, a verdict was added, or all was read anew."""
+
+
 class _Table(Generic[R]):
     """The rows of one topic by record key; `buried` remembers the version of each tombstone, so that no older row brings its key back."""
 
@@ -89,20 +105,22 @@ class _Table(Generic[R]):
 
 
 class Snapshot:
-    """The rows of one log. One thread writes, any thread reads."""
+    """The rows of one log, and the history of verdicts. One thread writes, and calls `on_change`; any thread reads."""
 
     def __init__(self) -> None:
         self.log = ""
+        self.on_change: Callable[[Change], None] = lambda _: None
         self.left_out: Counter[LeftOut] = Counter()
         self._communes: _Table[CommuneRow] = _Table()
         self._provinces: _Table[ProvinceRow] = _Table()
+        self._history = History()
         self._lock = threading.Lock()
 
     def start_over(self, log: str) -> None:
         """Forget every row; from now on only rows of `log` count."""
         with self._lock:
             self.log = log
-            self._communes, self._provinces = _Table(), _Table()
+            self._communes, self._provinces, self._history = _Table(), _Table(), History()
 
     def communes(self) -> list[Held[CommuneRow]]:
         """Every commune row as it is now, in no order."""
@@ -114,9 +132,16 @@ class Snapshot:
         with self._lock:
             return list(self._provinces.rows.values())
 
-    def apply(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, appended: datetime) -> None:
+    def verdicts(self) -> list[Entry]:
+        """Every change of verdict, once, by key and then in order."""
+        with self._lock:
+            return self._history.entries()
+
+    def apply(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, appended: datetime, offset: int = 0
+    ) -> None:
         """Take one record of an output topic, or count why it is left out."""
-        why = self._take(topic, key, value, headers, appended)
+        why = self._add(key, value, appended, offset) if topic == VERDICTS.name else self._take(topic, key, value, headers, appended)
         if why is not None:
             self.left_out[why] += 1
 
@@ -150,8 +175,25 @@ class Snapshot:
                 return LeftOut.UNREADABLE
             if row.key.encode() != key:
                 return LeftOut.UNREADABLE
+        before = table.rows.get(key)
         with self._lock:
             table.put(key, row, version, appended)
+        held = table.rows.get(key)
+        if held is not None:
+            if before is None or before.row != held.row:
+                self.on_change(cast("Held[CommuneRow] | Held[ProvinceRow]", held))
+        elif before is not None:
+            self.on_change(Gone(before.row))
+        return None
+
+    def _add(self, key: bytes | None, value: bytes | None, appended: datetime, offset: int) -> LeftOut | None:
+        try:
+            with self._lock:
+                entry = self._history.add(key, value, appended, offset)
+        except UNREADABLE:
+            return LeftOut.UNREADABLE
+        if entry is not None:
+            self.on_change(entry)
         return None
 
 
@@ -163,10 +205,14 @@ class Shown(Struct, frozen=True):
 
 
 class Reader:
-    """The thread that keeps a `Snapshot` up to date. `done` is its end: a result after `stop`, or the exception that ended it."""
+    """The thread that keeps a `Snapshot` up to date. `done` is its end: a result after `stop`, or the exception that ended it.
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    `on_change` is called by that thread: once with `Reset` whenever all has been read, then with each change.
+    """
+
+    def __init__(self, bootstrap_servers: str, on_change: Callable[[Change], None] = lambda _: None) -> None:
         self.snapshot = Snapshot()
+        self._on_change = on_change
         self.ready = False
         """Whether every partition was read up to the end seen at its start."""
         self.kafka_seen = 0.0
@@ -252,6 +298,8 @@ class Reader:
             LOG.warning("Kafka at %s does not tell the ends of %s: %s; asking again", self._servers, ", ".join(OUTPUTS), error)
             return False
         self.ready = False
+        # what is read until the end is reached is no news
+        self.snapshot.on_change = lambda _: None
         self.snapshot.start_over(shown.log)
         # the old position first: else records of before could follow
         consumer.unassign()
@@ -272,7 +320,7 @@ class Reader:
             if error is None:
                 _, appended_ms = message.timestamp()
                 appended = datetime.fromtimestamp(appended_ms / 1000, UTC)
-                self.snapshot.apply(where[0], message.key(), message.value(), _headers(message), appended)
+                self.snapshot.apply(where[0], message.key(), message.value(), _headers(message), appended, message.offset() or 0)
                 if self._ends and (message.offset() or 0) + 1 >= self._ends.get(where, 0):
                     self._ends.pop(where, None)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name is this one
@@ -287,6 +335,8 @@ class Reader:
     def _reached(self) -> None:
         if not self.ready and not self._ends:
             self.ready = True
+            self.snapshot.on_change = self._on_change
+            self._on_change(Reset())
             LOG.info("caught up: %d communes' and %d provinces' rows", len(self.snapshot.communes()), len(self.snapshot.provinces()))
 
 

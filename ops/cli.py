@@ -282,7 +282,7 @@ def feed(*, address_file: Path | None = None) -> int:
     address_file
         Write the address here once requests are taken (with PHUSONG_FEED_PORT=0 the port is any free one).
     """
-    from feed.api import run
+    from feed.server import run
 
     settings = read_settings()
 

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from feed.api import FeedServer
+from feed.server import FeedServer
 from feed.snapshot import LeftOut, Reader
 from ops.local_kafka import LocalKafka
 from phusong.assessment import assess
@@ -312,7 +312,7 @@ def test_while_kafka_is_away_the_rows_stay_served_and_afterwards_it_goes_on(clus
 # A process, as `phusong feed` is one: the address goes to stdout here so that the test can wait for it.
 PROGRAM = """
 import logging, sys
-from feed.api import run
+from feed.server import run
 from phusong.settings import read_rules, read_settings
 logging.basicConfig(stream=sys.stderr)
 settings = read_settings()
