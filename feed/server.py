@@ -33,6 +33,7 @@ HEAD_BYTES_MAX = 16 * 1024
 REQUEST_SECONDS_MAX = 10.0
 """How long a connection may take to send a request, from its start."""
 STOP_SECONDS_MAX = 3  # for answers under way
+_TOO_LARGE = f"more than {HEAD_BYTES_MAX} bytes of headers"
 
 
 class Connection(HttpToolsProtocol):
@@ -41,6 +42,7 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = False
+    _too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,11 +54,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self._refuse(431, f"more than {HEAD_BYTES_MAX} bytes of headers")
+            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+                self._refuse(431, _TOO_LARGE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
@@ -71,6 +73,10 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_BYTES_MAX:
+            self._too_large = True
+            # ends the parsing; `send_400_response` then tells why
+            raise ValueError("headers")
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -78,7 +84,10 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence; ours are problem details
-        self._refuse(400, "this is no HTTP request that can be read")
+        if self._too_large:
+            self._refuse(431, _TOO_LARGE)
+        else:
+            self._refuse(400, "this is no HTTP request that can be read")
 
     def _too_slow(self) -> None:
         self._timer = None

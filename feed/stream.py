@@ -102,6 +102,7 @@ class Stream:
         self._last = 0
         self._clients: set[Client] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._heartbeat: Callable[[], Heartbeat] | None = None
         self._beats = 0
         self._beat = b""
         self._waking = False
@@ -126,6 +127,7 @@ class Stream:
 
     async def beat(self, heartbeat: Callable[[], Heartbeat]) -> None:
         """A heartbeat now and then, until cancelled; a list of communes that comes into force changes what most clients ask for."""
+        self._heartbeat = heartbeat
         while True:
             vintages = in_force(self._rules, self._as_of())
             if vintages != self._vintages:
@@ -148,6 +150,8 @@ class Stream:
                 else:
                     place = asked
             first += b"id: %s\n\n" % self._id(place)
+        if self._heartbeat is not None:
+            first += _event("heartbeat", self._heartbeat())
         client = Client(query, place, first)
         self._clients.add(client)
         return client
@@ -159,7 +163,7 @@ class Stream:
     async def texts(self, client: Client) -> AsyncIterator[bytes]:
         """What the client is sent, piece by piece, until it is gone or the end. Raises _BehindError."""
         yield client.first
-        beats = 0
+        beats = self._beats
         while not (client.gone or self.ended):
             client.wake.clear()
             text, more = self._after(client)

@@ -7,118 +7,27 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
-from confluent_kafka import KafkaException, Producer, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Producer
 
 from feed.server import FeedServer
 from feed.snapshot import LeftOut, Reader
 from ops.local_kafka import LocalKafka
-from phusong.assessment import assess
-from phusong.rows import VERSION_HEADER, ProvinceRow, Row, State, Version, encode
-from phusong.settings import SEEDS, read_rules, read_settings
-from phusong.topics import COMMUNES, POSTAL, PROVINCES, SOURCES, TOPICS, log_id
+from phusong.rows import VERSION_HEADER, ProvinceRow, Row, State, encode
+from phusong.settings import read_settings
+from phusong.topics import COMMUNES, POSTAL, PROVINCES, TOPICS
+from tests.feed_clusters import COMMUNE_ROWS, GAP, ROW, RULES, Cluster
 from tests.kafka import wait_until
 
 pytestmark = pytest.mark.kafka
 
 ROOT = Path(__file__).resolve().parents[2]
-AS_OF = datetime(2023, 6, 30, tzinfo=UTC)
-# the scenario clock stands still, on a day of the first list
-CLOCK = {"clock_start": AS_OF, "clock_anchor": AS_OF, "clock_rate": 0}
-RULES = read_rules(SEEDS)
-COMMUNE_ROWS, PROVINCE_ROWS = assess(RULES, "08", {}, AS_OF)
-ROW = PROVINCE_ROWS["2020-01-01/08/postal.staffed_point"]
-GAP = COMMUNE_ROWS["2020-01-01/02275/postal.staffed_point"]
-PARTITIONS = 2  # the feed reads as many as the broker shows; few are created quickly
-
-
-class Cluster:
-    """What an owner does, by hand: topics, and rows with any version."""
-
-    def __init__(self, broker: LocalKafka) -> None:
-        self.broker = broker
-        self.servers = broker.bootstrap_servers
-        self.admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
-        self.log = ""
-
-    def create(self, *names: str) -> None:
-        """Create the topics, where they exist delete them first, and learn the new log id."""
-        self.delete(*names)
-        by_name = {topic.name: topic for topic in TOPICS}
-        new = [NewTopic(name, PARTITIONS, 1, config=by_name[name].config) for name in names]
-        for future in self.admin.create_topics(new).values():
-            future.result(10)
-        self.log = wait_until(self._log, 10, "the broker shows the new topics") or ""
-
-    def delete(self, *names: str) -> None:
-        held = [name for name in names if name in self.admin.list_topics(timeout=10).topics]
-        for future in self.admin.delete_topics(held).values() if held else ():
-            future.result(10)
-        wait_until(lambda: not set(names) & set(self.admin.list_topics(timeout=10).topics), 10, "the topics are deleted")
-
-    def _log(self) -> str | None:
-        names = [topic.name for topic in SOURCES.values()]
-        try:
-            shown = {name: future.result(10) for name, future in self.admin.describe_topics(TopicCollection(names)).items()}
-        except KafkaException:
-            return None
-        return log_id({name: str(topic.topic_id) for name, topic in shown.items()})
-
-    def version(self, offsets: int, *, rules: int = 1, log: str | None = None, as_of: datetime = AS_OF) -> Version:
-        return Version(rules=rules, log=self.log if log is None else log, offsets=offsets, as_of=as_of)
-
-    def publish(self, *records: tuple[Row, Version], buries: bool = False, transaction: str | None = None) -> None:
-        """Append the rows (or tombstones for their keys), one after the other, and wait until the broker has them."""
-        producer = Producer(
-            {"bootstrap.servers": self.servers, "linger.ms": 5, **({"transactional.id": transaction} if transaction else {})}
-        )
-        if transaction:
-            producer.init_transactions(10)
-            producer.begin_transaction()
-        for row, version in records:
-            topic = PROVINCES if isinstance(row, ProvinceRow) else COMMUNES
-            value = None if buries else encode(row)
-            producer.produce(topic.name, value, row.key, partition=0, headers={VERSION_HEADER: encode(version)})
-            producer.poll(0)
-        assert producer.flush(20) == 0
-        if transaction:
-            producer.commit_transaction(10)
-
-    @contextmanager
-    def reader(self) -> Iterator[Reader]:
-        reader = Reader(self.servers)
-        reader.start()
-        try:
-            yield reader
-        finally:
-            reader.stop()
-            assert not reader.alive
-
-    @contextmanager
-    def feed(self) -> Iterator[httpx.Client]:
-        """A running feed on any free port, and a client for it."""
-        server = FeedServer(read_settings(bootstrap_servers=self.servers, feed_port=0, **CLOCK), RULES)
-        urls: list[str] = []
-        codes: list[int] = []
-        thread = threading.Thread(target=lambda: codes.append(server.serve(urls.append)))
-        thread.start()
-        try:
-            wait_until(lambda: urls, 10, "the feed listens")
-            with httpx.Client(base_url=urls[0], timeout=10) as client:
-                yield client
-        finally:
-            server.stop()
-            thread.join(10)
-        assert codes == [0]
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +245,9 @@ def test_a_signal_ends_it_within_seconds_with_code_0_and_without_a_word(cluster:
     with start(cluster.servers) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with httpx.Client(base_url=url) as client:  # keeps its connection open: that must not hold the end up
+        # both keep their connection open: that must not hold the end up
+        with httpx.Client(base_url=url) as client, client.stream("GET", "/api/v1/events") as events:
+            next(events.iter_raw())
             wait_until(lambda: client.get("/readyz").status_code == 200, 15, "the feed is ready")
             process.send_signal(how)
             out, errors = process.communicate(timeout=8)

@@ -180,20 +180,23 @@ def test_what_is_handed_over_at_once_is_bounded_and_nothing_is_lost() -> None:
     assert covered(parsed(b"".join(found).decode())) == list(range(200))
 
 
-def test_a_heartbeat_tells_how_the_feed_is_and_moves_a_client_on_that_nothing_was_for() -> None:
+def test_a_heartbeat_tells_how_the_feed_is_and_moves_a_client_on_that_nothing_was_for(monkeypatch: pytest.MonkeyPatch) -> None:
     of = stream()
 
     async def beaten() -> list[Told]:
+        beating = asyncio.create_task(of.beat(lambda: Heartbeat(as_of=AS_OF, ready=True, kafka_seen=None)))
+        await until(lambda: of._beats)
         client = of.join(asking("province=24"), "")
         of.publish(province(1))
-        beating = asyncio.create_task(of.beat(lambda: Heartbeat(as_of=AS_OF, ready=True, kafka_seen=None)))
         iterator = of.texts(client)
         found = [await asyncio.wait_for(anext(iterator), 5) for _ in range(2)]
         beating.cancel()
         return parsed(b"".join(found).decode())
 
-    (told,) = asyncio.run(beaten())
-    assert (told.event, told.data) == ("heartbeat", {"as_of": "2023-06-30T00:00:00Z", "ready": True, "kafka_seen": None})
+    monkeypatch.setattr(feed.stream, "HEARTBEAT_SECONDS", 0.001)
+    first, told = asyncio.run(beaten())
+    alive = {"as_of": "2023-06-30T00:00:00Z", "ready": True, "kafka_seen": None}
+    assert (first.event, first.data) == (told.event, told.data) == ("heartbeat", alive)
     assert told.id.endswith("-1")
 
 
