@@ -64,7 +64,9 @@ def template(
         about, _ = moment_of(observed_at)
     except CellError as error:
         raise SettingsError(f"--observed-at {observed_at}: {error.text.of(lang)}") from error
-    form = form_of(rules, indicators, source, about, province, vintage)
+    form = form_of(rules, indicators, source, about, province, vintage, lang)
+    for remark in form.remarks:
+        say_aside(remark.of(lang))
     path = out or Path(f"{source}-{about:%Y-%m-%d}.xlsx")
     if path.exists():
         say_aside(say(lang, f"{path}: đã có; chọn --out khác hoặc xóa đi", f"{path}: is there already; choose another --out, or remove it"))
