@@ -22,11 +22,16 @@ def moment(text: str) -> datetime:
     """A day (its end) or a day and time, of Vietnam where no offset is given."""
     try:
         if len(text) == len("2023-06-30"):
-            return datetime.combine(date.fromisoformat(text), time.max, VIETNAM)
+            return datetime.combine(day(text), time.max, VIETNAM)
         given = datetime.fromisoformat(text)
     except ValueError:
-        raise SettingsError(f"--as-of: {text!r} is no date; write 2023-06-30 or 2023-06-30T18:00+07:00") from None
+        raise SettingsError(f"--as-of: {text!r} is no date; write 30/06/2023, 2023-06-30 or 2023-06-30T18:00+07:00") from None
     return given if given.tzinfo else given.replace(tzinfo=VIETNAM)
+
+
+def day(text: str) -> date:
+    """A day as it is written here or in ISO 8601: 30/06/2023 or 2023-06-30. Raises ValueError."""
+    return datetime.strptime(text, "%d/%m/%Y").date() if "/" in text else date.fromisoformat(text)  # noqa: DTZ007 - a day has no zone
 
 
 def vintage_at(register: Register, as_of: datetime) -> Vintage:

@@ -203,8 +203,10 @@ class _Commune:
         if mine is None or not mine.known or mine.covered >= mine.expected:
             return
         missing = int(mine.expected - mine.covered)
-        unnamed = missing - len(mine.gap) if self._indicator.counts_places else 0 if mine.gap else missing
-        keys = [*sorted(mine.gap, key=mine.gap.__getitem__), *([""] if unnamed > 0 else [])]
+        # people and households are not places: what is missing of them is one gap, however large
+        unnamed = missing - len(mine.gap) if self._indicator.counts_places else 0
+        rest = unnamed > 0 if self._indicator.counts_places else not mine.gap
+        keys = [*sorted(mine.gap, key=mine.gap.__getitem__), *([""] if rest else [])]
         since = self._since(keys)
         others = {one: self._seen(one) for one in self._binding if one != self._operator}
         promised = [

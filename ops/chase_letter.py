@@ -19,7 +19,7 @@ from phusong.rules import Rules
 _STYLE = """
 @page { size: A4; margin: 20mm 15mm 20mm 30mm }
 @page list { size: A4 landscape; margin: 15mm }
-body { font: 14pt/1.4 "Times New Roman", "Liberation Serif", serif; max-width: 180mm; margin: auto; color: #000; background: #fff }
+body { font: 14pt/1.4 "Times New Roman", "Liberation Serif", serif; margin: auto; color: #000; background: #fff }
 header { display: flex; justify-content: space-between; text-align: center; font-size: 12pt; gap: 6mm }
 header .state { white-space: nowrap }
 header p, footer p { margin: 0 }
@@ -28,13 +28,13 @@ header p, footer p { margin: 0 }
 footer { display: flex; justify-content: space-between; margin-top: 8mm; break-inside: avoid }
 footer .sign { text-align: center; min-width: 70mm } .copies { font-size: 11pt }
 .origin { border: 1px solid; padding: 2mm 4mm; font-weight: bold }
-.list { page: list; break-before: page; max-width: none }
+.list { page: list; break-before: page }
 .list h2 { text-align: center; font-size: 13pt }
-table { border-collapse: collapse; width: 100%; font-size: 8.5pt; line-height: 1.25 }
-thead { display: table-header-group } tr { break-inside: avoid }
+table { border-collapse: collapse; width: 99.8%; font-size: 8.5pt; line-height: 1.25 }
+thead { display: table-header-group } tr { break-inside: avoid } .group { break-after: avoid }
 th, td { border: 1px solid #000; padding: 1mm 1.2mm; text-align: left; vertical-align: top; overflow-wrap: break-word }
 @media screen {
-  body { padding: 10mm }
+  body { max-width: 180mm; padding: 10mm }
   .list { width: min(270mm, 96vw); margin-left: max(-45mm, 90mm - 48vw); overflow-x: auto }
 }
 """
@@ -129,7 +129,7 @@ def _list(found: Chase, rules: Rules, lang: Lang) -> str:
     widths = "".join(f'<col style="width:{column.width}em">' for column in listed)
     numbers, bodies = count(1), []
     for name, gaps in groups:
-        bodies.append(f'<tbody><tr><th colspan="{len(listed) + 1}">{escape(name)}</th></tr>')
+        bodies.append(f'<tbody><tr class="group"><th colspan="{len(listed) + 1}">{escape(name)}</th></tr>')
         for gap in gaps:
             cells = "".join(f"<td>{escape(shown(column.cell(gap), lang))}</td>" for column in listed)
             bodies.append(f"<tr><td>{next(numbers)}</td>{cells}</tr>")

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import io
 from datetime import datetime
+from textwrap import wrap
 
 from xlsxwriter import Workbook
 
 from ops.chase import Chase
-from ops.chase_words import columns, operator_name, origin, summary
+from ops.chase_words import columns, operator_name, origin, shown, summary
 from ops.text import Lang, day, say
 from phusong.events import Origin
 from phusong.periods import VIETNAM
 from phusong.rules import Rules
 
 _HEADING_ROW = 4
+_LINE_POINTS = 15
 
 
 def sheet(found: Chase, rules: Rules, lang: Lang) -> bytes:
@@ -50,10 +52,12 @@ def sheet(found: Chase, rules: Rules, lang: Lang) -> bytes:
             page.write_string(
                 3, 0, say(lang, f"Có số liệu {marked}: xem cột «Nguồn số liệu»", f"Some figures are {marked}: see «Origin»"), strong
             )
+        page.set_row(_HEADING_ROW, _height([(column.heading, column.width) for column in listed]))
         for number, column in enumerate(listed):
             page.set_column(number, number, column.width)
             page.write_string(_HEADING_ROW, number, column.heading, heading)
         for row, gap in enumerate(found.gaps, _HEADING_ROW + 1):
+            page.set_row(row, _height([(shown(column.cell(gap), lang), column.width) for column in listed]))
             for number, column in enumerate(listed):
                 cell = column.cell(gap)
                 if isinstance(cell, datetime):
@@ -74,3 +78,9 @@ def sheet(found: Chase, rules: Rules, lang: Lang) -> bytes:
         page.fit_to_pages(1, 0)
         page.set_footer("&P / &N")
     return held.getvalue()
+
+
+def _height(cells: list[tuple[str, int]]) -> int:
+    """In points: room for the longest of the texts in a column of its width, since not every program makes it when it opens a file."""
+    # a column's width is counted in digits; letters are narrower on the average
+    return _LINE_POINTS * max(len(wrap(text, int(width * 1.15))) or 1 for text, width in cells)

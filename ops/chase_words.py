@@ -85,8 +85,10 @@ def village(gap: Gap, lang: Lang) -> str:
     """The village, or what is said in its place."""
     if gap.village:
         return gap.village
-    if gap.expected == 1:
+    if gap.expected == 1 or not gap.covered:
         return say(lang, "cả xã", "the whole commune")
+    if not gap.unnamed:
+        return say(lang, "chưa nêu tên", "not named")
     return say(lang, f"{number(gap.unnamed, lang)} chưa nêu tên", f"{number(gap.unnamed, lang)} not named")
 
 

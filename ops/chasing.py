@@ -68,11 +68,9 @@ def chase(
     with reading_bar(lang) as tell:
         found = run_chase(settings.bootstrap_servers, rules, name, units, at, tell, then=as_of is not None)
     if out is not None:
-        out.write_bytes(sheet(found, rules, lang))
-        print(out)
+        _write(out, sheet(found, rules, lang), "--out", lang)
     if letter is not None:
-        letter.write_text(as_letter(found, rules, lang), "utf-8")
-        print(letter)
+        _write(letter, as_letter(found, rules, lang).encode(), "--letter", lang)
     if out is None and letter is None:
         _show(found, rules, lang)
     say_aside(summary(found, lang))
@@ -80,11 +78,22 @@ def chase(
         say_aside(
             say(
                 lang,
-                f"{number(found.silent, lang)} xã và nội dung chưa có báo cáo nào: không nằm trong danh sách (phusong status)",
-                f"{number(found.silent, lang)} communes and indicators without any report are not in the list (phusong status)",
+                f"{number(found.silent, lang)} cặp xã – nội dung chưa có báo cáo nào: không nằm trong danh sách (phusong status)",
+                f"{number(found.silent, lang)} pairs of commune and indicator without any report are not in the list (phusong status)",
             )
         )
     return DONE
+
+
+def _write(path: Path, content: bytes, flag: str, lang: Lang) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(
+            say(lang, f"{path}: không ghi được ({why}); chọn {flag} khác", f"{path}: cannot be written ({why}); choose another {flag}")
+        ) from error
+    print(path)
 
 
 def _show(found: Chase, rules: Rules, lang: Lang) -> None:

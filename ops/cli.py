@@ -25,7 +25,7 @@ from ops.simulation import simulate
 from ops.template import template
 from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside
 from ops.text import Lang, say
-from phusong.settings import SettingsError, address, read_rules, read_settings
+from phusong.settings import PREFIX, SettingsError, address, read_rules, read_settings
 
 app = App(
     name="phusong",
@@ -88,6 +88,7 @@ def demo(*, once: bool = False, as_json: Annotated[bool, Parameter("--json")] = 
             _print_rows(running.provinces(), running.gaps, as_json=as_json)
             if not once:
                 say_aside(f"\nMở trang (open): {running.url}/   chỉ số (metrics): {running.url}/metrics   dừng (stop): Ctrl-C")
+                say_aside(f"Gửi thử (try sending): {PREFIX}BOOTSTRAP_SERVERS={running.bootstrap_servers} phusong send …")
                 running.wait()
     except KeyboardInterrupt:
         say_aside("Đã dừng. (stopped)")

@@ -14,8 +14,9 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 
+from ops import asked
 from ops.terminal import DIFFERENCE, DONE, console, print_found, reading_bar, say_aside
 from ops.text import Lang, number, say
 from phusong.admission import Admission
@@ -38,13 +39,21 @@ Reporters = Annotated[list[str] | None, Parameter(name="--reporter")]
 Json = Annotated[bool, Parameter("--json")]
 
 
+def _day(_type: object, tokens: Sequence[Token]) -> date:
+    return asked.day(tokens[0].value)
+
+
+Day = Annotated[date | None, Parameter(converter=_day)]
+"""30/06/2023 or 2023-06-30."""
+
+
 @app.command(name="list")
 def list_letters(
     *,
     reason: Reasons = None,
     reporter: Reporters = None,
-    since: date | None = None,
-    until: date | None = None,
+    since: Day = None,
+    until: Day = None,
     lang: Lang = "vi",
     as_json: Json = False,
 ) -> int:
@@ -119,8 +128,8 @@ def export(
     *identities: str,
     reason: Reasons = None,
     reporter: Reporters = None,
-    since: date | None = None,
-    until: date | None = None,
+    since: Day = None,
+    until: Day = None,
     lang: Lang = "vi",
 ) -> int:
     """Xuất những bản ghi phải sửa, mỗi dòng một bản ghi. The records that must be mended, a line of JSON each, on stdout.
@@ -176,8 +185,8 @@ def replay(
     *identities: str,
     reason: Reasons = None,
     reporter: Reporters = None,
-    since: date | None = None,
-    until: date | None = None,
+    since: Day = None,
+    until: Day = None,
     repaired: Path | None = None,
     dry_run: bool = False,
     lang: Lang = "vi",

@@ -84,6 +84,7 @@ def keys_list(*, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")
     import json
 
     from rich.table import Table
+    from rich.text import Text
 
     from producers.gateway.keys import read_keys
 
@@ -116,7 +117,7 @@ def keys_list(*, lang: Lang = "vi", as_json: Annotated[bool, Parameter("--json")
     for key in held:
         revoked = "" if key.revoked is None else f"{key.revoked:%Y-%m-%d %H:%M}Z"
         about = " ".join(key.indicators) or say(lang, "tất cả", "all")
-        table.add_row(key.id, key.reporter, about, f"{key.created:%Y-%m-%d %H:%M}Z", revoked, key.note)
+        table.add_row(key.id, key.reporter, about, f"{key.created:%Y-%m-%d %H:%M}Z", revoked, Text(key.note))
     console().print(table)
     return DONE
 

@@ -6,6 +6,7 @@ notes and trouble on stderr. Owns no state.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, say_aside
+from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, say_aside
 from ops.text import Lang, number, say
 from phusong.settings import read_rules, read_settings
 
@@ -94,6 +95,7 @@ def send(
     if not files:
         say_aside(say(lang, "nêu ít nhất một tệp: phusong send FILE…", "name at least one file: phusong send FILE…"))
         return WRONG_USE
+    end_on_sigterm()
     settings = read_settings()
     options = FormOptions(
         source=source,
@@ -104,12 +106,18 @@ def send(
         origin=origin,
         time=time,
         sheet=sheet,
-        mapping=read_mapping(str(mapping)) if mapping is not None else None,
+        mapping=read_mapping(str(mapping), lang) if mapping is not None else None,
+        mapping_file="" if mapping is None else str(mapping),
     )
     forms = Forms(read_rules(settings.seeds), options, datetime.now(UTC), lang)
     admission = Admission(forms.rules)
     if dry_run:
-        return _each(files, lang, lambda file: _show(file, admission.outgoing, forms))
+        try:
+            return _each(files, lang, lambda file: _show(file, admission.outgoing, forms))
+        except BrokenPipeError:
+            # `… | head` has seen enough; what Python still holds goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
     with Publisher(settings.bootstrap_servers, admission, lambda: datetime.now(UTC)) as publisher:
         code = _each(files, lang, lambda file: _send(file, publisher, forms))
     for failure in publisher.failures:
@@ -157,9 +165,11 @@ def _send(file: str, publisher: Publisher, forms: Forms) -> int:
     print(f"{file}: " + say(lang, *_counts(sent)) + _left_out(dict(sent.skipped), lang), flush=True)
     if sent.rejects:
         say_aside(say(lang, f"sửa rồi gửi lại: {sent.rejects}", f"mend and send again: {sent.rejects}"))
+    if sent.trouble:
+        say_aside(sent.trouble)
     if sent.stopped:
         raise _Stopped
-    if sent.failed:
+    if sent.failed or sent.trouble:
         return TROUBLE
     return DIFFERENCE if sent.rejected else DONE
 
@@ -179,14 +189,14 @@ def _left_out(skipped: dict[str, int], lang: Lang) -> str:
 def _show(file: str, outgoing: Callable[..., object], forms: Forms) -> int:
     """A trial: the events on stdout, what would be rejected on stderr."""
     from phusong.events import encode
-    from producers.files import Notes, describe, judged, read
+    from producers.files import Notes, describe, judged, read, remarked
 
     now_ms = int(forms.now.timestamp() * 1000)
     lang = forms.lang
     events = rejected = 0
     skipped: Counter[str] = Counter()
     notes = Notes()
-    for item in judged(read(file, forms), lambda event: outgoing(event, now_ms)):
+    for item in remarked(judged(read(file, forms), lambda event: outgoing(event, now_ms)), forms.rules):
         if item.event is not None:
             events += 1
             sys.stdout.buffer.write(encode(item.event) + b"\n")

@@ -5,14 +5,15 @@ Comes in: indicators, a reporter, a day. Goes out: an XLSX file; its name on std
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
 import msgspec
 
 from ops.table import FeedUnreachableError, Json, fetch
-from ops.terminal import DONE, WRONG_USE, say_aside
-from ops.text import Lang, say
+from ops.terminal import DONE, TROUBLE, WRONG_USE, say_aside
+from ops.text import Lang, day, number, say
 from phusong.settings import SettingsError, address, read_rules, read_settings
 
 
@@ -50,7 +51,7 @@ def template(
     lang
         Language of the messages: vi or en (the form is in Vietnamese).
     """
-    from producers.sheets.cells import CellError, Text, moment_of
+    from producers.sheets.cells import CellError, moment_of
     from producers.sheets.tables import FileError
     from producers.sheets.templates import form_of, write_form
 
@@ -60,27 +61,32 @@ def template(
     settings = read_settings()
     rules = read_rules(settings.seeds)
     try:
-        day, _ = moment_of(observed_at)
+        about, _ = moment_of(observed_at)
     except CellError as error:
         raise SettingsError(f"--observed-at {observed_at}: {error.text.of(lang)}") from error
-    form = form_of(rules, indicators, source, day, province, vintage)
-    path = out or Path(f"{source}-{day:%Y-%m-%d}.xlsx")
+    form = form_of(rules, indicators, source, about, province, vintage, lang)
+    for remark in form.remarks:
+        say_aside(remark.of(lang))
+    path = out or Path(f"{source}-{about:%Y-%m-%d}.xlsx")
     if path.exists():
-        raise FileError(Text(*_taken(path)))
+        say_aside(say(lang, f"{path}: đã có; chọn --out khác hoặc xóa đi", f"{path}: is there already; choose another --out, or remove it"))
+        return TROUBLE
     listed = vintage or next(iter({unit.vintage for _, units in form.asked for unit in units}))
     try:
         last = _last(url or address(settings.bind, settings.feed_port), [indicator.id for indicator, _ in form.asked], listed)
         form = msgspec.structs.replace(form, last=last)
     except FeedUnreachableError as error:
         say_aside(say(lang, f'cột "Kỳ trước" để trống: {error}', f'the column "Kỳ trước" is left empty: {error}'))
-    rows = write_form(form, rules, path)
+    try:
+        rows = write_form(form, rules, path)
+    except FileError as error:
+        # what was begun is no form, and would stand in the way of the next trial
+        path.unlink(missing_ok=True)
+        say_aside(error.text.of(lang))
+        return TROUBLE
     print(f"{path}")
     say_aside(say(lang, f"{rows} hàng; điền rồi gửi: phusong send {path}", f"{rows} rows; fill them in, then: phusong send {path}"))
     return DONE
-
-
-def _taken(path: Path) -> tuple[str, str]:
-    return (f"{path}: đã có; chọn --out khác hoặc xóa đi", f"{path}: is there already; choose another --out, or remove it")
 
 
 def _last(url: str, indicators: list[str], vintage: str) -> dict[tuple[str, str], str]:
@@ -92,6 +98,6 @@ def _last(url: str, indicators: list[str], vintage: str) -> dict[tuple[str, str]
 def _words(row: Json) -> str:
     if row["expected"] is None:
         return "chưa báo cáo"
-    covered = "?" if row["covered"] is None else f"{row['covered']:g}"
-    day = f" ({row['observed_at'][:10]})" if row["observed_at"] else ""
-    return f"{covered}/{row['expected']}{day}"
+    covered = "?" if row["covered"] is None else number(row["covered"], "vi")
+    since = f" ({day(datetime.fromisoformat(row['observed_at']), 'vi')})" if row["observed_at"] else ""
+    return f"{covered}/{number(row['expected'], 'vi')}{since}"

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     republish_seconds: float = Field(60.0, ge=0.5, le=3600, description="owners publish every row again this often")
 
     worker_metrics_port: Port = Field(8602, description="worker metrics on 127.0.0.1 (0: any free port)")
-    bind: str = Field("127.0.0.1", description="address that feed, gateway and worker metrics listen on")
+    bind: str = Field("127.0.0.1", min_length=1, description="address that feed, gateway and worker metrics listen on")
     feed_port: Port = Field(8600, description="feed: /metrics, /api/v1 (0: any free port)")
     gateway_port: Port = Field(8601, description="gateway: POST /v1/events, /metrics (0: any free port)")
     gateway_rate: float = Field(1000.0, ge=1, le=1_000_000, description="gateway: events a second that one key may send")

@@ -342,7 +342,9 @@ def _darkened(line: Line, said: Said, base: View, as_of: datetime) -> View:
 def _interrupted(line: Line, said: Said, base: View, as_of: datetime) -> View:
     """While `until` lies ahead the lasting value counts; after it, without a later lasting statement, the lesser of the two."""
     seen = base
-    lasting = [*said.declared, *said.measured] or list(base.statements)
+    # a place that was measured by itself says nothing of the rest
+    inherited = [one for one in base.statements if one.data.measured is None and one.data.until is None]
+    lasting = [*said.declared, *said.measured] or inherited
     for event in sorted(said.temporary, key=order):
         data = event.data
         if data.until is None or any(order(one) > order(event) for one in lasting):

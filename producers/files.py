@@ -7,6 +7,7 @@ its size. A bad row is told with its number and does not stop the others; a file
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -23,19 +24,25 @@ from typing import Any, BinaryIO, NamedTuple
 
 from phusong.events import Event, Reason, Rejected, decode
 from phusong.periods import VIETNAM
+from phusong.rules import Rules
 from phusong.settings import SettingsError
 from phusong.topics import MAX_VALUE_BYTES
 from producers.publisher import STOP_SECONDS_MAX, Publisher
 from producers.sheets.cells import Lang, Note, Text
 from producers.sheets.forms import Forms
 from producers.sheets.rejects import RejectsFile
+from producers.sheets.remarks import Remarks
 from producers.sheets.statements import FileForm, Item, Problem, Skipped, problem_of
 from producers.sheets.tables import Book, FileError, open_csv
 from producers.sheets.workbooks import encrypted, open_workbook
 
 STANDARD_INPUT = "-"
-INTERRUPTED = "interrupted"
-"""Why a file was not read to its end when Ctrl-C stopped it."""
+INTERRUPTED, FAILED = "interrupted", "failed"
+"""Why a file was not read to its end: Ctrl-C, or a delivery that failed."""
+_STOPPED = {
+    INTERRUPTED: Text("đã ngắt", "interrupted"),
+    FAILED: Text("dừng vì Kafka không nhận", "stopped, since a delivery failed"),
+}
 _BOM = b"\xef\xbb\xbf"
 _LINE_BYTES_MAX = MAX_VALUE_BYTES + 16  # what may stand around an event: byte order mark, indentation, end of the line
 _PROGRESS_BYTES = 64 * 1024  # not at every line: drawing costs more than reading
@@ -49,6 +56,7 @@ _WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".ods", ".xls")
 _ZIP, _OLE = (b"PK\x03\x04", b"PK\x05\x06"), b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _NOTES_TOLD_MAX = 3  # of one kind; the others are counted
+_PROBLEMS_TOLD_MAX = 100  # of one column and reason, where the rejects file has them all
 
 
 class Line(NamedTuple):
@@ -62,7 +70,8 @@ class Line(NamedTuple):
 class Sent(NamedTuple):
     """What became of one file: `lines` = `acknowledged` + `rejected` + `failed`; `stopped` says why it was not read to its end, if so.
 
-    `skipped`: why rows were left out -> how many; `rejects`: the file that holds what was rejected, or "".
+    `skipped`: why rows were left out -> how many; `rejects`: the file that holds what was rejected, or ""; `trouble`: why that file could
+    not be written, or "".
     """
 
     lines: int
@@ -72,6 +81,7 @@ class Sent(NamedTuple):
     stopped: str
     skipped: tuple[tuple[str, int], ...] = ()
     rejects: str = ""
+    trouble: str = ""
 
 
 def read_events(path: str) -> Iterator[Line]:
@@ -100,6 +110,16 @@ def judged(items: Iterator[Item], take: Callable[[Event], object]) -> Iterator[I
                 yield item._replace(event=None, problems=(problem_of(error.reason, error.sentence, item),))
                 continue
         yield item
+
+
+def remarked(items: Iterator[Item], rules: Rules) -> Iterator[Item]:
+    """The same items, with notes on what is taken but will not count as it was typed."""
+    remarks = Remarks(rules)
+    for item in items:
+        if item.event is not None and (notes := tuple(remarks.on(item.event))):
+            yield item._replace(notes=(*item.notes, *notes))
+        else:
+            yield item
 
 
 def describe(path: str, item: Item, lang: Lang) -> Iterator[str]:
@@ -149,42 +169,54 @@ def send_file(
 ) -> Sent:
     """Send every good row, wait for the acknowledgements, write the rejects file, and return the counts.
 
-    `report` gets a sentence for each bad row (see `describe`), the notes, and one when the sending stops early: after the first failed
-    delivery, or at Ctrl-C; then the rejects file is left as it was. `progress` gets the number of bytes (of a workbook: rows) read so far,
+    `report` gets a sentence for each bad row (see `describe`; of a table, after a hundred with one column and reason the rest are counted,
+    since the rejects file has them all), the notes, and one when the sending stops early: after the first failed delivery, or at Ctrl-C;
+    then no rejects file is written. One that cannot be begun is a FileError before a row is sent; one that fails later is told in
+    `Sent.trouble`, and the good rows are sent all the same. `progress` gets the number of bytes (of a workbook: rows) read so far,
     now and then, and `opened`, once, how many there are. Without `forms` the file is JSONL, and no rejects file is written. Raises
     FileError, SettingsError or PublishError.
     """
     before = publisher.taken, publisher.acknowledged, publisher.failed
     tally = _Tally(path, "en" if forms is None else forms.lang, report)
-    stopped = file_of_rejects = ""
+    stopped = ""
     with _source(path, forms) as source, ExitStack() as stack:
         opened(source.total)
-        rejects = source.rejects(forms.lang) if forms is not None else None
-        if rejects is not None:
-            stack.callback(rejects.discard)
+        rejects = _Rejects(source.rejects(tally.lang) if forms is not None else None, tally)
+        stack.callback(rejects.discard)
+        if rejects.file is not None and source.kind != "jsonl":  # a line of JSON that is too long is not in it
+            tally.told_max = _PROBLEMS_TOLD_MAX
+        items = judged(source.items(), publisher.send)
+        if forms is not None:
+            items = remarked(items, forms.rules)
         step = _PROGRESS_BYTES if source.unit == "bytes" else _PROGRESS_ROWS
         shown = 0
         try:
-            for item in judged(source.items(), publisher.send):
+            for item in items:
                 tally.add(item)
-                if rejects is not None and item.event is None:
-                    rejects.add(item)
+                rejects.add(item)
                 if item.read - shown >= step:
                     shown = item.read
                     progress(shown)
                 if publisher.failed > before[2]:
                     # the broker has been away for longer than a delivery may take, or refuses us: the next line would fare no better
-                    stopped = "stopped, since a delivery failed"
+                    stopped = FAILED
                     break
             else:
                 progress(source.total or tally.read)
                 publisher.flush()
-                file_of_rejects = rejects.finish() if rejects is not None else ""
+                rejects.finish()
         except KeyboardInterrupt:
             stopped = INTERRUPTED
-    tally.notes.tell(report, tally.lang)
+    tally.tell(rejects.written)
+    rejects.tell(report)
     if stopped:
-        report(f"{path}:{tally.number}: {stopped}, after this line; send the file again for the rest (what arrives twice counts once)")
+        report(
+            Text(
+                f"{path}:{tally.number}: {_STOPPED[stopped].vi}, sau dòng này; gửi lại cả tệp (gửi hai lần chỉ tính một)",
+                f"{path}:{tally.number}: {_STOPPED[stopped].en}, after this line; send the file again for the rest "
+                "(what arrives twice counts once)",
+            ).of(tally.lang)
+        )
         publisher.flush(STOP_SECONDS_MAX)
     taken, acknowledged = publisher.taken - before[0], publisher.acknowledged - before[1]
     return Sent(
@@ -194,7 +226,8 @@ def send_file(
         failed=taken - acknowledged,
         stopped=stopped,
         skipped=tuple(tally.skipped.items()),
-        rejects=file_of_rejects,
+        rejects=rejects.written,
+        trouble=rejects.trouble,
     )
 
 
@@ -206,18 +239,78 @@ class _Tally:
         self.number = self.read = self.rejected = 0
         self.skipped: Counter[str] = Counter()
         self.notes = Notes()
+        self.told_max: int | None = None
+        self._problems: Counter[tuple[str, Reason]] = Counter()
+        self._told: Counter[tuple[str, Reason]] = Counter()
         self._report = report
 
     def add(self, item: Item) -> None:
         self.number, self.read = item.number, item.read
         if item.problems:
             self.rejected += 1
-            for line in describe(self.path, item, self.lang):
-                self._report(line)
+            for problem, line in zip(item.problems, describe(self.path, item, self.lang), strict=True):
+                self._problems[problem.column, problem.reason] += 1
+                if self.told_max is None or self._problems[problem.column, problem.reason] <= self.told_max:
+                    self._told[problem.column, problem.reason] += 1
+                    self._report(line)
         elif item.skipped is not None and item.number:
             self.skipped[item.skipped] += 1
         if item.notes:
             self.notes.add(self.path, item, self.lang)
+
+    def tell(self, rejects: str) -> None:
+        """What was counted and not told, and the notes."""
+        for (column, reason), found in self._problems.items():
+            if more := found - self._told[column, reason]:
+                where = Text(f" (đều có trong {rejects})", f" (all of them are in {rejects})") if rejects else Text("", "")
+                about = Text(f'cột "{column}": ', f'column "{column}": ') if column else Text("", "")
+                text = Text(f"  … và {more} lỗi nữa: {about.vi}{reason}{where.vi}", f"  … and {more} more: {about.en}{reason}{where.en}")
+                self._report(text.of(self.lang))
+        self.notes.tell(self._report, self.lang)
+
+
+class _Rejects:
+    """The rejects file of one run, if it has one; when it cannot be written on, the good rows are sent all the same."""
+
+    def __init__(self, file: RejectsFile | None, tally: _Tally) -> None:
+        self.file = file
+        self.written = self.trouble = ""
+        self._tally = tally
+
+    def add(self, item: Item) -> None:
+        if item.event is None:
+            self._try(lambda file: file.add(item))
+
+    def finish(self) -> None:
+        self._try(self._finish)
+
+    def _finish(self, file: RejectsFile) -> None:
+        self.written = file.finish()
+
+    def _try(self, do: Callable[[RejectsFile], None]) -> None:
+        if self.file is None:
+            return
+        try:
+            do(self.file)
+        except FileError as error:
+            self.discard()
+            # from here on, what is told is all that there is
+            self.file = self._tally.told_max = None
+            self.trouble = error.text.of(self._tally.lang)
+
+    def discard(self) -> None:
+        if self.file is not None:
+            self.file.discard()
+
+    def tell(self, report: Callable[[str], None]) -> None:
+        """That a file of the same name is left as it is."""
+        kept = "" if self.file is None else self.file.kept
+        if kept:
+            text = Text(
+                f"{kept}: có từ trước, để nguyên; không cần nữa thì xóa đi",
+                f"{kept}: was there before and is left as it is; remove it when it is no longer needed",
+            )
+            report(text.of(self._tally.lang))
 
 
 class _Source(NamedTuple):
@@ -238,6 +331,9 @@ class _Source(NamedTuple):
         return RejectsFile(self.path, self.kind, self.delimiter, lang, base_1904=self.base_1904)
 
 
+_WHY = {errno.ENOENT: "không có tệp này", errno.EISDIR: "là thư mục", errno.EACCES: "không được phép đọc"}
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
     try:
@@ -246,11 +342,11 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     except FileError:
         raise
     except OSError as error:
-        why = error.strerror or error
+        why = Text(_WHY.get(error.errno or 0, str(error.strerror or error)), str(error.strerror or error))
         raise FileError(
             Text(
-                f"{path}: không đọc được ({why}); nêu tên một tệp CSV, XLSX, ODS hay JSONL, hoặc {STANDARD_INPUT} cho đầu vào chuẩn",
-                f"{path}: cannot be read ({why}); name a CSV, XLSX, ODS or JSONL file, or {STANDARD_INPUT} for standard input",
+                f"{path}: không đọc được ({why.vi}); nêu tên một tệp CSV, XLSX, ODS hay JSONL, hoặc {STANDARD_INPUT} cho đầu vào chuẩn",
+                f"{path}: cannot be read ({why.en}); name a CSV, XLSX, ODS or JSONL file, or {STANDARD_INPUT} for standard input",
             )
         ) from error
 
@@ -266,7 +362,11 @@ def _source(path: str, forms: Forms | None) -> Iterator[_Source]:
         if kind == "jsonl" or forms is None:
             if forms is not None and forms.options.given:
                 given = ", ".join(forms.options.given)
-                raise SettingsError(f"{path}: {given}: for tables; each event of a JSONL file says that itself, leave it out")
+                text = Text(
+                    f"{path}: {given}: chỉ dùng cho bảng tính; mỗi sự kiện của tệp JSONL tự nói điều đó, bỏ tùy chọn này",
+                    f"{path}: {given}: for tables; each event of a JSONL file says that itself, leave it out",
+                )
+                raise SettingsError(text.of(forms.lang))
             total = info.st_size if info is not None and is_file else 0
             yield _Source(path, "jsonl", "bytes", total, lambda: _jsonl(file, total))
             return
@@ -388,7 +488,12 @@ def _table_items(path: str, forms: Forms, book: Book, time: datetime, notes: tup
     wanted = forms.options.sheet
     names = [sheet.name for sheet in book.sheets]
     if wanted and wanted not in names:
-        raise SettingsError(f"{path}: there is no sheet {wanted!r}" + (f"; one of: {', '.join(names)}" if any(names) else "; leave it out"))
+        known = ", ".join(names)
+        text = Text(
+            f"{path}: không có trang {wanted!r}; " + (f"một trong: {known}" if known else "bỏ --sheet"),
+            f"{path}: there is no sheet {wanted!r}; " + (f"one of: {known}" if known else "leave it out"),
+        )
+        raise SettingsError(text.of(forms.lang))
     if notes:
         yield Item("", 0, notes=notes, skipped=Skipped.TITLE)
     form = FileForm(forms, time, base_1904=book.base_1904, kind=book.kind, unit=book.unit, of=book.total)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
 
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
@@ -353,7 +354,7 @@ class Gateway:
         problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request=problem_id)
         body = _encode(problem)
         headers = [_PROBLEM, (b"content-length", b"%d" % len(body)), (b"x-request-id", problem_id.encode()), *HEADERS]
-        if status == 503:
+        if status in (429, 503):
             headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
         self.metrics.answered(status)
         self._log.add(Line(datetime.now(UTC), problem_id, "", "", "", status, 0, 0, 0.0))
@@ -372,6 +373,8 @@ class Gateway:
         path = exchange.path
         if path != EVENTS_PATH:
             path = FORM.sub("phs_…", path[: 2 * _PATH_CHARACTERS_MAX])[:_PATH_CHARACTERS_MAX]
+            # what a terminal would obey, and JSON leaves as it is: U+007F, U+009B and their like
+            path = path if path.isprintable() else quote(path)
         self._log.add(
             Line(
                 datetime.now(UTC),

@@ -166,7 +166,8 @@ class KeyRing:
 @contextmanager
 def _changing(path: Path) -> Iterator[tuple[tuple[Key, ...], Callable[[tuple[Key, ...]], None]]]:
     """The keys held and what writes others in their place, while no other writer is let near."""
-    path = path.expanduser()
+    # behind a link, so that whoever reads the file by its own name sees the change too
+    path = path.expanduser().resolve()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # a file beside it: the key file itself is replaced, and a lock on what was replaced holds nobody off

@@ -205,9 +205,18 @@ def _percent() -> CellError:
 def _no_count() -> CellError:
     return CellError(
         Text(
-            "không phải số nguyên; ghi số đếm, chỉ chữ số (không có thì ghi 0)", "is no whole number; write a count in digits (0 for none)"
+            'không phải số nguyên; ghi số đếm, chỉ chữ số (không có thì ghi 0; rút số đã gửi thì ghi "rút" vào cột đã phủ)',
+            'is no whole number; write a count in digits (0 for none; "withdraw" where it is covered takes back what was sent)',
         )
     )
+
+
+_WITHDRAWN = frozenset({"rut", "withdraw", "withdrawn"})
+
+
+def is_withdrawn(value: Value) -> bool:
+    """Whether a cell, in the place of a count, takes back what was stated: "rút"."""
+    return isinstance(value, str) and not value.isdecimal() and folded(value) in _WITHDRAWN
 
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +51,8 @@ class FormOptions(Struct, frozen=True, kw_only=True):
     time: str = ""
     sheet: str = ""
     mapping: FormMapping | None = None
+    mapping_file: str = ""
+    """What the mapping was read from, for what is told of its values."""
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -59,37 +61,56 @@ class FormOptions(Struct, frozen=True, kw_only=True):
         return tuple(f"--{name.replace('_', '-')}" for name in names if getattr(self, name))
 
 
-def read_mapping(path: str) -> FormMapping:
+def read_mapping(path: str, lang: Lang = "en") -> FormMapping:
     """The mapping in a TOML file. Raises SettingsError with what is wrong and the remedy."""
     try:
         with Path(path).open("rb") as file:
             raw = file.read(_MAPPING_BYTES_MAX + 1)
         if len(raw) > _MAPPING_BYTES_MAX:
-            raise SettingsError(f"{path}: larger than {_MAPPING_BYTES_MAX} bytes; a mapping holds a few lines, see docs/sheets.md")
+            problem = Text(f"lớn hơn {_MAPPING_BYTES_MAX} byte", f"larger than {_MAPPING_BYTES_MAX} bytes; a mapping holds a few lines")
+            raise SettingsError(f"{path}: {problem.of(lang)}; {_SEE.of(lang)}")
         found = msgspec.convert(tomllib.loads(raw.decode("utf-8-sig")), FormMapping)
+    except FileNotFoundError as error:
+        raise SettingsError(Text(f"{path}: không có tệp này", f"{path}: there is no such file").of(lang)) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"{path}: {error}; docs/sheets.md shows a mapping") from error
-    problems = []
-    for table, known in (("column", FIELDS), ("value", CONTEXT)):
-        for field in getattr(found, table):
-            if field not in known:
-                near = difflib.get_close_matches(field, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(known)}"
-                problems.append(f"{path}: [{table}] {field}: there is no such field; {hint}")
-    headings = [folded(heading) for heading in found.column.values()]
-    problems += [f"{path}: [column] {field} is empty; write the heading" for field, one in found.column.items() if not folded(one)]
-    if len(set(headings)) < len(headings):
-        problems.append(f"{path}: [column] names one heading for two fields; each heading is one field")
-    problems += [
-        f'{path}: [value] {field}: write it as text, as "2023-06-30"'
-        for field, one in found.value.items()
-        if not isinstance(one, str | int | date) or isinstance(one, bool) or one == ""
-    ]
-    for field in found.column.keys() & found.value.keys():
-        problems.append(f"{path}: {field} stands in [column] and in [value]; write it in one of them")
-    if problems:
+        wrong = Text(f"không dùng được ({error})", str(error))
+        raise SettingsError(f"{path}: {wrong.of(lang)}; {_SEE.of(lang)}") from error
+    if problems := [f"{path}: {problem.of(lang)}" for problem in _problems_of(found)]:
         raise SettingsError("\n".join(problems))
     return found
+
+
+_SEE = Text("xem mẫu ở docs/sheets.md", "docs/sheets.md shows a mapping")
+
+
+def _problems_of(mapping: FormMapping) -> Iterator[Text]:
+    for table, known in (("column", FIELDS), ("value", CONTEXT)):
+        for field in getattr(mapping, table):
+            if field not in known:
+                near = difflib.get_close_matches(field, known, n=1)
+                hint = (
+                    Text(f"có phải là {near[0]}?", f"did you mean {near[0]}?")
+                    if near
+                    else Text(f"một trong: {', '.join(known)}", f"one of: {', '.join(known)}")
+                )
+                yield Text(f"[{table}] {field}: không có trường này; {hint.vi}", f"[{table}] {field}: there is no such field; {hint.en}")
+    headings = [folded(heading) for heading in mapping.column.values()]
+    for field, heading in zip(mapping.column, headings, strict=True):
+        if not heading:
+            yield Text(f"[column] {field}: để trống; ghi tiêu đề", f"[column] {field} is empty; write the heading")
+    if len(set(headings)) < len(headings):
+        yield Text(
+            "[column]: một tiêu đề cho hai trường; mỗi tiêu đề là một trường",
+            "[column] names one heading for two fields; each heading is one field",
+        )
+    for field, value in mapping.value.items():
+        if not isinstance(value, str | int | date) or isinstance(value, bool) or value == "":
+            yield Text(f'[value] {field}: ghi dạng chữ, như "2023-06-30"', f'[value] {field}: write it as text, as "2023-06-30"')
+    for field in mapping.column.keys() & mapping.value.keys():
+        yield Text(
+            f"{field}: có cả trong [column] và [value]; chỉ ghi ở một nơi",
+            f"{field} stands in [column] and in [value]; write it in one of them",
+        )
 
 
 class Forms:
@@ -118,18 +139,19 @@ class Forms:
         self.given: dict[str, Any] = {}
         problems = []
         mapped = {} if options.mapping is None else options.mapping.value
-        for field, value in [*((f, getattr(options, f)) for f in GIVEN), *mapped.items()]:
+        typed = [(f"--{field.replace('_', '-')}", field, getattr(options, field)) for field in GIVEN]
+        file = f"{options.mapping_file}: " if options.mapping_file else ""
+        for where, field, value in [*typed, *((f"{file}[value] {field} =", field, value) for field, value in mapped.items())]:
             if value == "":
                 continue
             try:
                 found, _ = self.read(field, value, base_1904=False)
             except CellError as error:
-                problems.append(f"--{field.replace('_', '-')} {value}: {error.text.of(lang)}")
+                problems.append(f"{where} {value}: {error.text.of(lang)}")
                 continue
             if self.given.setdefault(field, found) != found:
-                problems.append(
-                    f"--{field.replace('_', '-')} {getattr(options, field)}: [value] of the mapping says {value}; leave one out"
-                )
+                both = Text(f"{file}[value] nói {value}; bỏ một trong hai", f"{file}[value] of the mapping says {value}; leave one out")
+                problems.append(f"--{field.replace('_', '-')} {getattr(options, field)}: {both.of(lang)}")
         if problems:
             raise SettingsError("\n".join(problems))
 
@@ -159,11 +181,11 @@ class Forms:
         found = {one.id for one in reporters.values() if folded(text) in (folded(one.id), folded(one.name_vi), folded(one.name_en))}
         if len(found) == 1:
             return found.pop(), None
-        known = _near(text, list(reporters))
+        near = near_of(text, list(reporters))
         raise CellError(
             Text(
-                f"không có đơn vị báo cáo này trong reporters.csv; gần giống: {known}",
-                f"is no reporter of reporters.csv; near: {known}",
+                f"không có đơn vị báo cáo này trong reporters.csv; {near.vi}",
+                f"is no reporter of reporters.csv; {near.en}",
             ),
             Reason.UNKNOWN_REPORTER,
         )
@@ -178,9 +200,9 @@ class Forms:
         found = {one for one in known if folded(text) in map(folded, names.get(one, (one,)))}
         if len(found) == 1:
             return found.pop(), None
-        near = _near(text, sorted(known))
+        near = near_of(text, sorted(known))
         raise CellError(
-            Text(f"không có nhà mạng, doanh nghiệp này; gần giống: {near}", f"is no operator that is known; near: {near}"),
+            Text(f"không có nhà mạng, doanh nghiệp này; {near.vi}", f"is no operator that is known; {near.en}"),
             Reason.UNKNOWN_OPERATOR,
         )
 
@@ -193,9 +215,9 @@ class Forms:
         found = {one.id for one in indicators.values() if key in (_whole(one.id), _whole(one.name_vi), _whole(one.name_en))}
         if len(found) == 1:
             return found.pop(), None
-        near = _near(text, [*indicators, *(one.name_vi for one in indicators.values())])
+        near = near_of(text, list(indicators), [one.name_vi for one in indicators.values()])
         raise CellError(
-            Text(f"không có chỉ tiêu này; gần giống: {near}", f"is no indicator of indicators.csv; near: {near}"),
+            Text(f"không có chỉ tiêu này; {near.vi}", f"is no indicator of indicators.csv; {near.en}"),
             Reason.UNKNOWN_INDICATOR,
         )
 
@@ -215,9 +237,18 @@ def _whole(text: str) -> str:
     return folded(text.replace("(", " ").replace(")", " "))
 
 
-def _near(text: str, known: list[str]) -> str:
-    return ", ".join(difflib.get_close_matches(text, known, n=3, cutoff=0.5) or known[:8])
+def near_of(text: str, known: Sequence[str], names: Sequence[str] = ()) -> Text:
+    """What resembles it, in ids or names; where nothing does, the ids that there are."""
+    if near := difflib.get_close_matches(text, [*known, *names], n=3, cutoff=0.6):
+        return Text(f"gần giống: {', '.join(near)}", f"near: {', '.join(near)}")
+    more = len(known) - _LISTED_MAX
+    listed = ", ".join(known[:_LISTED_MAX])
+    return Text(
+        f"một trong: {listed}" + (f", … ({more} nữa)" if more > 0 else ""), f"one of: {listed}" + (f", … ({more} more)" if more > 0 else "")
+    )
 
+
+_LISTED_MAX = 40
 
 _METHODS = {
     Method.DECLARED: ("declared", "khai báo", "kê khai", "tự khai", "báo cáo", "khai"),

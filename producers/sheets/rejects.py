@@ -1,19 +1,22 @@
 """The rejects file: what of a file was refused, in the same format, with a reason in its last column, to be mended and sent again.
 
 Comes in: the items of one file, in its order. Goes out: `NAME.rejects.EXT` beside it, with the titles and headings that its rows need; no
-rejects, no file. Owns that file: it is replaced, or removed, only where it is one of ours. Text that a spreadsheet would take for a formula
-is written as text. A file that cannot be written is a `FileError`.
+rejects, no file. Owns nothing once it is written: a file of that name that says anything else, which somebody may be mending, stays, and
+the rejects go into `NAME.rejects-2.EXT`, and so on. Text that a spreadsheet would take for a formula is written as text. A file that cannot
+be written is a `FileError`, if possible before anything is added.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -24,10 +27,10 @@ from producers.sheets.headings import REASON_HEADING
 from producers.sheets.statements import Item, Skipped
 from producers.sheets.tables import FileError
 
-_MARK = "phusong rejects"
-_JSONL_MARK = b" \t\n"  # a blank line, which no reader minds: what follows may have no place for a mark
 _KEPT_ROWS_MAX = 200
-_LOOK_BYTES = 64 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_SAID_WHEN = frozenset({"docProps/core.xml", "meta.xml"})  # the parts of a workbook that hold when it was made
+_WIDTH_MIN, _WIDTH_MAX, _REASON_WIDTH = 10, 40, 60  # of a column, in characters
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -57,20 +60,21 @@ class RejectsFile:
         self.path = source.with_name(f"{source.stem}.rejects{'.xlsx' if source.suffix.lower() == '.xlsm' else source.suffix}")
         self._kind, self._lang = kind, lang
         self._style = _Style(delimiter, base_1904)
+        self.kept = ""
+        """The file of an earlier run, or somebody's own, that stands in the place of this one and is left as it is; "": none."""
         self._writer: _Writer | None = None
-        self._part: Path | None = None
         self._sheet = ""
         self._pending: list[tuple[Skipped, Sequence[Value]]] = []
         self._reason_column = 0
         self._came_back = False
         self._in_heading = False
-        if self.path.exists() and not _is_ours(self.path, kind):
-            raise FileError(
-                Text(
-                    f"{self.path}: đã có và không do phusong ghi; chuyển đi chỗ khác rồi gửi lại",
-                    f"{self.path}: is there already and was not written by phusong; move it away and send again",
-                )
-            )
+        try:
+            # before a row is sent: who finds out afterwards has rejects and nowhere to put them
+            handle, name = tempfile.mkstemp(prefix=f".{self.path.stem}.", suffix=self.path.suffix, dir=self.path.parent)
+            os.close(handle)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._part = Path(name)
 
     def add(self, item: Item) -> None:
         """Take notice of a row: titles and headings are kept until a rejected row needs them."""
@@ -117,45 +121,56 @@ class RejectsFile:
     def _write(self, sheet: str, cells: Sequence[Value]) -> None:
         try:
             if self._writer is None:
-                handle, name = tempfile.mkstemp(prefix=f".{self.path.stem}.", suffix=self.path.suffix, dir=self.path.parent)
-                os.close(handle)
-                self._part = Path(name)
                 self._writer = _WRITERS[self._kind](self._part, self._style)
             self._writer.row(sheet, cells)
         except OSError as error:
             raise self._unwritable(error) from error
 
     def finish(self) -> str:
-        """Put the file in its place, and return its name; remove an older one of ours, and return "", where nothing was rejected."""
+        """Put the file in its place, and return its name, or "" where nothing was rejected; `kept` then tells what was there already."""
         try:
-            if self._writer is None or self._part is None:
-                self.path.unlink(missing_ok=True)
+            if self._writer is None:
+                self.kept = str(self.path) if self.path.exists() else ""
+                self.discard()
                 return ""
             self._writer.close()
             # mkstemp's file is for its owner alone: as readable as any other that a program writes
             umask = os.umask(0)
             os.umask(umask)
             self._part.chmod(0o666 & ~umask)
-            self._part.replace(self.path)
+            return str(self._put())
         except OSError as error:
             raise self._unwritable(error) from error
-        self._part = None
-        return str(self.path)
+
+    def _put(self) -> Path:
+        """The first name that is free, or whose file says the same already."""
+        for number in count(1):
+            wanted = self.path if number == 1 else self.path.with_name(f"{self.path.stem}-{number}{self.path.suffix}")
+            try:
+                # claimed before it is filled: two runs at once never write over each other
+                wanted.open("xb").close()
+            except FileExistsError:
+                if _says_the_same(wanted, self._part):
+                    self.discard()
+                    return wanted
+                self.kept = str(wanted)
+                continue
+            self._part.replace(wanted)
+            return wanted
+        raise AssertionError
 
     def discard(self) -> None:
         """Forget what was written so far; an older file stays. Harmless after `finish`."""
-        if self._part is not None:
-            self._part.unlink(missing_ok=True)
-            self._part = None
+        self._part.unlink(missing_ok=True)
 
     def _unwritable(self, error: OSError) -> FileError:
         why = error.strerror or error
-        return FileError(
-            Text(
-                f"{self.path}: không ghi được ({why}); cho phép ghi vào thư mục đó rồi gửi lại",
-                f"{self.path}: cannot be written ({why}); make that directory writable and send again",
-            )
-        )
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            vi, en = "giải phóng chỗ trống rồi gửi lại", "make room on the disk and send again"
+        else:
+            vi = "cho phép ghi vào thư mục đó, hoặc chép tệp sang thư mục khác, rồi gửi lại"
+            en = "make that directory writable, or copy the file into another one, and send again"
+        return FileError(Text(f"{self.path}: không ghi được ({why}); {vi}", f"{self.path}: cannot be written ({why}); {en}"))
 
 
 def _with(cells: Sequence[Value], column: int, text: str, *, replaced: bool) -> list[Value]:
@@ -187,8 +202,11 @@ class _XlsxWriter:
     def __init__(self, path: Path, style: _Style) -> None:
         from xlsxwriter import Workbook
 
+        self._path = path
+        # not into the file: on a full disk its writer would leave a traceback behind
+        self._whole = io.BytesIO()
         self._book = Workbook(
-            str(path),
+            self._whole,
             {
                 "constant_memory": True,
                 "date_1904": style.base_1904,
@@ -197,10 +215,12 @@ class _XlsxWriter:
                 "strings_to_numbers": False,
             },
         )
-        self._book.set_properties({"subject": _MARK})
         self._day = self._book.add_format({"num_format": "dd/mm/yyyy"})
         self._moment = self._book.add_format({"num_format": "dd/mm/yyyy hh:mm:ss"})
         self._percent = self._book.add_format({"num_format": "0.0%"})
+        self._wrapped = self._book.add_format({"text_wrap": True, "valign": "top"})
+        self._widths: list[int] = []
+        self._reason_column = -1
         self._sheet: Any = None
         self._name: str | None = None
         self._row = 0
@@ -209,6 +229,8 @@ class _XlsxWriter:
         if sheet != self._name:
             self._name, self._row = sheet, 0
             self._sheet = self._add(sheet)
+            self._widths, self._reason_column = [], -1
+        self._widen(cells)
         for column, cell in enumerate(cells):
             self._write(column, cell)
         self._row += 1
@@ -220,6 +242,20 @@ class _XlsxWriter:
             return self._book.add_worksheet(sheet)
         except XlsxWriterException:  # a name that ODS allows and XLSX does not
             return self._book.add_worksheet()
+
+    def _widen(self, cells: Sequence[Value]) -> None:
+        """A date that does not fit shows as "####", and a long reason stands off the page."""
+        filled = [column for column, cell in enumerate(cells) if cell != ""]
+        for column in filled if len(filled) > 2 else ():  # a title may stand over the columns beside it
+            cell = cells[column]
+            self._widths += [_WIDTH_MIN] * (column + 1 - len(self._widths))
+            if cell == REASON_HEADING:
+                self._reason_column = column
+            is_reason = column == self._reason_column
+            needed = _REASON_WIDTH if is_reason else min(_WIDTH_MAX, 12 if isinstance(cell, date) else len(shown(cell)) + 2)
+            if needed > self._widths[column]:
+                self._widths[column] = needed
+                self._sheet.set_column(column, column, needed, self._wrapped if is_reason else None)
 
     def _write(self, column: int, cell: Value) -> None:
         if isinstance(cell, bool):
@@ -233,7 +269,8 @@ class _XlsxWriter:
         elif isinstance(cell, date):
             self._sheet.write_datetime(self._row, column, cell, self._day)
         elif cell != "":
-            self._sheet.write_string(self._row, column, cell if isinstance(cell, str) else shown(cell))
+            text = cell if isinstance(cell, str) else shown(cell)
+            self._sheet.write_string(self._row, column, text, self._wrapped if column == self._reason_column else None)
 
     def close(self) -> None:
         from xlsxwriter.exceptions import XlsxWriterException
@@ -241,7 +278,8 @@ class _XlsxWriter:
         try:
             self._book.close()
         except XlsxWriterException as error:
-            raise OSError(str(error)) from error
+            raise error.args[0] if error.args and isinstance(error.args[0], OSError) else OSError(str(error)) from error
+        self._path.write_bytes(self._whole.getbuffer())
 
 
 class _OdsWriter:
@@ -252,7 +290,6 @@ class _OdsWriter:
         self._path = path
         self._document = Document("spreadsheet")
         self._document.body.clear()
-        self._document.meta.subject = _MARK
         self._table: Any = None
         self._name: str | None = None
 
@@ -281,7 +318,6 @@ class _JsonlWriter:
     def __init__(self, path: Path, style: _Style) -> None:
         del style
         self._file: io.BufferedWriter = path.open("wb")
-        self._file.write(_JSONL_MARK)
 
     def row(self, sheet: str, cells: Sequence[Value]) -> None:
         del sheet
@@ -300,15 +336,24 @@ class _JsonlWriter:
 _WRITERS: dict[str, Callable[[Path, _Style], _Writer]] = {"csv": _CsvWriter, "xlsx": _XlsxWriter, "ods": _OdsWriter, "jsonl": _JsonlWriter}
 
 
-def _is_ours(path: Path, kind: str) -> bool:
-    """Whether an earlier run wrote this file."""
+def _says_the_same(path: Path, part: Path) -> bool:
+    """Whether a file that is there holds what would be written, whenever it was made."""
     try:
-        with path.open("rb") as file:
-            if kind == "jsonl":
-                return file.read(len(_JSONL_MARK)) == _JSONL_MARK
-            if kind == "csv":
-                return REASON_HEADING.encode() in file.read(_LOOK_BYTES)
-            with zipfile.ZipFile(file) as package, package.open("docProps/core.xml" if kind == "xlsx" else "meta.xml") as part:
-                return f">{_MARK}<".encode() in part.read(_LOOK_BYTES)
-    except (OSError, zipfile.BadZipFile, KeyError):
+        if not path.is_file():
+            return False
+        if zipfile.is_zipfile(path) and zipfile.is_zipfile(part):
+            return _parts_of(path) == _parts_of(part)
+        if path.stat().st_size != part.stat().st_size:
+            return False
+        with path.open("rb") as one, part.open("rb") as other:
+            while chunk := one.read(_CHUNK_BYTES):
+                if chunk != other.read(_CHUNK_BYTES):
+                    return False
+        return True
+    except (OSError, zipfile.BadZipFile):
         return False
+
+
+def _parts_of(path: Path) -> list[tuple[str, int, int]]:
+    with zipfile.ZipFile(path) as package:
+        return [(one.filename, one.file_size, one.CRC) for one in package.infolist() if one.filename not in _SAID_WHEN]

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 from phusong.admission import FUTURE_TOLERANCE
-from phusong.events import MAX_COUNT, Fact, Method, Origin, Reason, Stated, Statement, data_bytes
+from phusong.events import MAX_COUNT, Fact, Method, Origin, Reason, Stated, Statement, Withdrawal, Withdrawn, data_bytes
 from producers.sheets.cells import (
     CellError,
     Note,
@@ -27,6 +27,7 @@ from producers.sheets.cells import (
     count_of,
     folded,
     is_empty,
+    is_withdrawn,
     names_of,
     shown,
     text_of,
@@ -491,32 +492,54 @@ class _Table:
             listed = ""
             problems += context
         code = self._unit(cells, listed, notes, problems)
-        covered = self._count("covered", cells[self._covered], notes, problems)
-        expected = self._count("expected", cells[self._expected], notes, problems)
-        uncovered = self._names("uncovered", cells[self._uncovered], problems)
+        withdrawn = is_withdrawn(cells[self._covered])
+        covered = expected = 0
+        uncovered = None
+        if withdrawn:
+            notes.append(_WITHDRAWN)
+        else:
+            covered = self._count("covered", cells[self._covered], notes, problems)
+            expected = self._count("expected", cells[self._expected], notes, problems)
+            uncovered = self._names("uncovered", cells[self._uncovered], problems)
         measured = self._names("measured", cells[self._measured], problems)
-        if problems or not isinstance(context, _Context) or covered is None or expected is None:
+        if problems or not isinstance(context, _Context):
             return self._rejected(row, tuple(problems), tuple(notes))
-        data = Statement(
-            commune=code,
-            indicator=context.indicator,
-            observed_at=context.observed_at,
-            method=context.method,
-            origin=context.origin,
-            operator=context.operator,
-            vintage=context.vintage,
-            measured=measured,
-            until=context.until,
-            covered=covered,
-            expected=expected,
-            uncovered=uncovered,
-        )
-        event = Stated(specversion="1.0", id="", source=context.source, time=context.time, data=data)
+        data: Statement | Withdrawal
+        if withdrawn:
+            data = Withdrawal(
+                commune=code,
+                indicator=context.indicator,
+                observed_at=context.observed_at,
+                method=context.method,
+                origin=context.origin,
+                operator=context.operator,
+                vintage=context.vintage,
+                measured=measured,
+                until=context.until,
+            )
+        else:
+            data = Statement(
+                commune=code,
+                indicator=context.indicator,
+                observed_at=context.observed_at,
+                method=context.method,
+                origin=context.origin,
+                operator=context.operator,
+                vintage=context.vintage,
+                measured=measured,
+                until=context.until,
+                covered=covered,
+                expected=expected,
+                uncovered=uncovered,
+            )
+        event = _event(context, "-", data)
         # of the content alone: the same row sent twice is one event
         content = blake2b(context.source.encode() + b"\n" + data_bytes(event), digest_size=16).hexdigest()
-        event = Stated(specversion="1.0", id=f"sheet/{content}", source=context.source, time=context.time, data=data)
+        event = _event(context, f"sheet/{content}", data)
         if problem := self._contradiction(row, context, data, int(content[:8], 16)):
-            return self._rejected(row, (problem,), tuple(notes))
+            # nobody may send it unmended, later than the first, and so replace it: the rejects file has it without its counts
+            emptied = ["" if column in (self._covered, self._expected) else cell for column, cell in enumerate(row.cells)]
+            return self._rejected(row._replace(cells=emptied), (problem,), tuple(notes))
         return Item(
             self._sheet.name,
             row.number,
@@ -529,7 +552,7 @@ class _Table:
             columns=self.shown,
         )
 
-    def _contradiction(self, row: Row, context: _Context, data: Statement, content: int) -> Problem | None:
+    def _contradiction(self, row: Row, context: _Context, data: Statement | Withdrawal, content: int) -> Problem | None:
         """Two rows of one file about the same thing and moment: nobody can tell which one is meant."""
         subject = (context.source, data.commune, context.indicator, context.observed_at, context.operator, context.method)
         # salted by Python in each run: nobody can make two subjects look like one
@@ -540,8 +563,8 @@ class _Table:
         sheet, number = self._form.sheets[(first >> 32) - 1], first & 0xFFFF_FFFF
         where = f"{sheet}:{number}" if sheet and len(self._form.sheets) > 1 else str(number)
         text = Text(
-            f"hàng {where} nêu số khác cho cùng xã, chỉ tiêu và ngày; bỏ một hàng",
-            f"row {where} states other figures for the same commune, indicator and date; remove one of them",
+            f"hàng {where} nêu số khác cho cùng xã, chỉ tiêu và ngày; bỏ một hàng, hoặc ghi lại số đúng vào hàng này",
+            f"row {where} states other figures for the same commune, indicator and date; remove one, or fill in the right ones here",
         )
         return self._problem("commune" if self._code >= 0 else "commune_name", data.commune, Reason.SCHEMA, text)
 
@@ -619,18 +642,19 @@ class _Table:
             notes=tuple(notes),
         )
 
-    def _count(self, field: str, value: Value, notes: list[Note], problems: list[Problem]) -> int | None:
+    def _count(self, field: str, value: Value, notes: list[Note], problems: list[Problem]) -> int:
+        """The count, or 0 beside a problem."""
         if isinstance(value, str) and len(value) < 18 and value.isascii() and value.isdecimal():
             return int(value)
         if is_empty(value):
             text = Text("ô trống; không có thì ghi 0", "the cell is empty; write 0 where there is none")
             problems.append(self._problem(field, "", Reason.SCHEMA, text))
-            return None
+            return 0
         try:
             found, note = count_of(value)
         except CellError as error:
             problems.append(self._problem(field, shown(value), error.reason, error.text))
-            return None
+            return 0
         if note is not None:
             notes.append(note)
         return found
@@ -668,7 +692,16 @@ _FIGURE = re.compile(r"\s*[-+−(<>~≈]*\s*\d")
 
 def _looks_stated(counts: Sequence[Value]) -> bool:
     """Whether the cells of the counts, in a row without a known commune, say a figure in some other way ("5 thôn", "99 %", "12,0")."""
-    return any(not isinstance(one, str) or _FIGURE.match(one) for one in counts[:2] if not is_empty(one))
+    return is_withdrawn(counts[0]) or any(not isinstance(one, str) or _FIGURE.match(one) for one in counts[:2] if not is_empty(one))
+
+
+_WITHDRAWN = Note("withdrawn", Text("rút lại số liệu đã gửi của xã này", "takes back what was stated of this commune"))
+
+
+def _event(context: _Context, name: str, data: Statement | Withdrawal) -> Fact:
+    if isinstance(data, Withdrawal):
+        return Withdrawn(specversion="1.0", id=name, source=context.source, time=context.time, data=data)
+    return Stated(specversion="1.0", id=name, source=context.source, time=context.time, data=data)
 
 
 def _said(value: object) -> str:
@@ -739,7 +772,16 @@ def problem_of(reason: Reason, sentence: str, item: Item) -> Problem:
         field = "time" if "time" in item.columns or "observed_at" not in item.columns else "observed_at"
     column, heading = item.columns.get(field, (-1, ""))
     value = shown(item.cells[column]) if 0 <= column < len(item.cells) and not isinstance(item.cells, bytes) else ""
-    return Problem(heading, value, reason, Text(f"{_MEANINGS[reason]}; {sentence}", sentence))
+    return Problem(heading, value, reason, Text(_in_vietnamese(reason, sentence, item.event), sentence))
+
+
+def _in_vietnamese(reason: Reason, sentence: str, event: Any) -> str:
+    if reason is Reason.COUNTS_OUT_OF_RANGE and isinstance(event, Stated):
+        return f"{_MEANINGS[reason]}: {event.data.covered} trên {event.data.expected} (0 ≤ đã phủ ≤ tổng số ≤ {MAX_COUNT})"
+    if reason is Reason.UNKNOWN_COMMUNE and isinstance(event, Fact):
+        _, hint, near = sentence.partition("; did you mean ")
+        return f'{_MEANINGS[reason]}: "{event.data.commune}"; sửa mã' + (f", có phải là {near.rstrip('?')}?" if hint else "")
+    return f"{_MEANINGS[reason]}; {sentence}"
 
 
 _MEANINGS = {

@@ -121,7 +121,7 @@ def fill_in(form: Path, commune: str) -> None:
     page = book.active
     headings = next([cell.value for cell in row] for row in page.iter_rows() if row[0].value == "Mã xã")
     last = {row[0].value: row[headings.index("Kỳ trước")].value for row in page.iter_rows()}
-    assert (last["02263"], last[commune]) == ("1/1 (2023-06-30)", "0/1 (2023-06-30)")
+    assert (last["02263"], last[commune]) == ("1/1 (30/06/2023)", "0/1 (30/06/2023)")
     (row,) = [row for row in page.iter_rows() if row[0].value == commune]
     row[4].value, row[5].value = 1, 1
     book.save(form)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
+import select
 import socket
+import struct
+import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -401,9 +406,14 @@ def raw(served: Served, data: bytes, more: bytes = b"") -> bytes:
     host, port = served.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 20) as connection:
         connection.sendall(data)
+        # what it no longer wants to read is its right
+        with suppress(ConnectionError):
+            connection.sendall(more)
         answer = b""
-        while part := connection.recv(65536):
-            answer += part
+        # closed with bytes unread: the answer stands before the reset
+        with suppress(ConnectionError):
+            while part := connection.recv(65536):
+                answer += part
         return answer
 
 
@@ -429,11 +439,32 @@ def test_a_request_that_does_not_come_whole_is_408(house: House, monkeypatch: py
         assert raw(house.served, data).startswith(b"HTTP/1.1 408 "), data
 
 
+def test_what_was_answered_before_it_came_whole_is_not_answered_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producers.gateway.server, "REQUEST_SECONDS_MAX", 0.3)
+    for rest in (b"content-length: 9\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"):
+        answer = raw(house.served, b"POST /v1/events HTTP/1.1\r\nhost: x\r\n" + rest)
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"401"]
+
+
 def test_connections_beyond_the_bound_are_503(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(producers.gateway.server, "CONNECTIONS_MAX", 0)
     answer = raw(house.served, b"")
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after" in answer
+
+
+def test_beyond_the_bound_whoever_sends_no_head_makes_room_for_whoever_does(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, port = house.served.url.removeprefix("http://").split(":")
+    assert house.served.client.get("/readyz").status_code == 200  # a connection that is kept
+    with ExitStack() as stack:
+        monkeypatch.setattr(producers.gateway.server, "CONNECTIONS_MAX", 4)
+        dripping = [stack.enter_context(socket.create_connection((host, int(port)), 20)) for _ in range(12)]
+        for one in dripping:
+            with suppress(ConnectionError):
+                one.sendall(b"POST /v1/events HTTP/1.1\r\n")
+        assert httpx.get(f"{house.served.url}/readyz").status_code == 200
+        assert house.served.client.get("/readyz").status_code == 200
+        assert dripping[0].recv(12) == b"HTTP/1.1 503"
 
 
 def test_a_pipelined_pair_is_answered_in_order(house: House) -> None:
@@ -445,6 +476,81 @@ def test_a_pipelined_pair_is_answered_in_order(house: House) -> None:
 
     answer = raw(house.served, one(encode(stated(event_id=fresh_name("pipe")))) + one(b"{", b"connection: close\r\n"))
     assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"202", b"400"]
+
+
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+CHUNKED = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n"
+
+
+def test_an_offer_to_speak_http_2_is_passed_over_however_the_request_is_cut(house: House) -> None:
+    """Java's own client makes it with every first request."""
+    key = house.keys["post-office"].encode()
+    host, port = house.served.url.removeprefix("http://").split(":")
+    for cut in (0, 1, 40, -40, -1):
+        body = encode(stated(event_id=fresh_name("h2c")))
+        head = b"POST /v1/events HTTP/1.1\r\nhost: x\r\n" + UPGRADE + b"content-type: application/cloudevents+json\r\n"
+        whole = head + b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b" % (key, len(body), body)
+        after = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\nupgrade: websocket\r\n\r\n"
+        with socket.create_connection((host, int(port)), 20) as connection:
+            for part in (whole[:cut], whole[cut:] + after):
+                connection.sendall(part)
+                wait_until(lambda: not _unsent(connection), 5, "it is sent by itself")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"202", b"200"], answer
+
+
+def _unsent(connection: socket.socket) -> int:
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+
+
+@pytest.mark.parametrize("more", [b"".join(b"x%d: y\r\n" % number for number in range(100_000)), b"x: " + b"y" * 1_000_000])
+def test_what_follows_the_last_chunk_is_bounded(house: House, more: bytes) -> None:
+    before = house.served.log.count('"status":413')
+    key = house.keys["post-office"].encode()
+    head = CHUNKED + b"content-type: application/cloudevents+json\r\nauthorization: Bearer %b\r\n\r\n0\r\n" % key
+    assert re.findall(rb"HTTP/1.1 (\d+) ", raw(house.served, head, more)) in ([], [b"413"])
+    wait_until(lambda: house.served.log.count('"status":413') > before, 5, "it is refused")
+
+
+def test_what_follows_the_last_chunk_is_no_header(house: House) -> None:
+    body = encode(stated(event_id=fresh_name("trailer")))
+    key = b"authorization: Bearer " + house.keys["post-office"].encode() + b"\r\n"
+    chunk = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+    head = CHUNKED + b"content-type: application/cloudevents+json\r\nconnection: close\r\n"
+    assert raw(house.served, head + b"\r\n" + chunk + key + b"\r\n").startswith(b"HTTP/1.1 401 ")
+    assert raw(house.served, head + key + b"\r\n" + chunk + b"content-encoding: gzip\r\n\r\n").startswith(b"HTTP/1.1 202 ")
+
+
+def test_requests_that_wait_on_one_connection_are_bounded(house: House) -> None:
+    answer = raw(house.served, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 5_000)
+    assert b"HTTP/1.1 429 " in answer
+    assert b"retry-after" in answer
+    assert answer.count(b"HTTP/1.1 ") < 50
+
+
+def test_whoever_does_not_read_the_answers_loses_the_connection(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(producers.gateway.server, "TAKEN_SECONDS_MAX", 0.3)
+    host, port = house.served.url.removeprefix("http://").split(":")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect((host, int(port)))
+        connection.setblocking(False)
+        wait_until(lambda: _is_ended(connection), 20, "the gateway ends the connection")
+    assert caplog.text == ""
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    """If not, a few more requests are sent, once the last ones were read."""
+    asked = select.poll()
+    asked.register(connection, 0)
+    if asked.poll(0):
+        return True
+    with suppress(ConnectionError, BlockingIOError):
+        if not _unsent(connection):
+            connection.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 8)
+    return False
 
 
 # what is said beside the answer
@@ -477,6 +583,16 @@ def test_the_log_has_one_json_line_for_each_request_and_no_secret(house: House) 
     assert FORM.search(house.served.log) is None
     assert all(key[-20:] not in house.served.log for key in house.keys.values())
     assert "secret-" not in house.served.log
+
+
+def test_a_path_in_the_log_holds_nothing_that_a_terminal_obeys(house: House) -> None:
+    for path in ("/%0a%1b[31m", "/%c2%9b31m", "/%7f", "/%e2%80%ae"):
+        house.served.client.get(path)
+    last = fresh_name("last")
+    house.served.client.get("/readyz", headers={"x-request-id": last})
+    wait_until(lambda: last in house.served.log, 5, "all are logged")
+    assert "%C2%9B31m" in house.served.log
+    assert all(line.isprintable() for line in house.served.log.splitlines())
 
 
 def test_what_is_counted_is_shown_to_prometheus_and_nothing_that_a_client_sent(house: House) -> None:

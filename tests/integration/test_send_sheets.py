@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from ops import topics
-from phusong.events import Event, decode
+from phusong.events import Event, Stated, Withdrawn, decode
 from phusong.settings import read_settings
 from phusong.topics import SOURCES
 from tests.kafka import fresh_name
@@ -168,21 +168,81 @@ def test_csv_through_standard_input_is_sent(cluster: str, tmp_path: Path) -> Non
     assert len(events(cluster)) == 1
 
 
-def test_a_rejects_file_that_we_did_not_write_is_left_alone_and_nothing_is_sent(cluster: str, tmp_path: Path) -> None:
+def test_a_rejects_file_that_is_being_mended_is_left_alone_and_the_rejects_go_beside_it(cluster: str, tmp_path: Path) -> None:
     file = write(tmp_path / "form.csv", [HEADINGS, GOOD, BAD])
     other = tmp_path / "form.rejects.csv"
     other.write_text("somebody's own")
     done = phusong(cluster, "send", str(file), *SAID)
-    assert (done.returncode, other.read_text(), events(cluster)) == (3, "somebody's own", [])
+    assert (done.returncode, other.read_text(), len(events(cluster))) == (1, "somebody's own", 1)
+    assert "9 thôn" in (tmp_path / "form.rejects-2.csv").read_text("utf-8-sig")
+    told = done.stderr.decode()
+    assert f"{other}: có từ trước, để nguyên" in told
+    assert f"sửa rồi gửi lại: {tmp_path}/form.rejects-2.csv" in told
 
 
-def test_a_rejects_file_of_an_earlier_run_goes_once_nothing_is_rejected(cluster: str, tmp_path: Path) -> None:
+def test_a_rejects_file_of_an_earlier_run_stays_and_is_told_once_nothing_is_rejected(cluster: str, tmp_path: Path) -> None:
     file = write(tmp_path / "form.csv", [HEADINGS, GOOD, BAD])
     assert phusong(cluster, "send", str(file), *SAID).returncode == 1
-    assert (tmp_path / "form.rejects.csv").exists()
     write(file, [HEADINGS, GOOD])
-    assert phusong(cluster, "send", str(file), *SAID).returncode == 0
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["form.csv"]
+    done = phusong(cluster, "send", str(file), *SAID)
+    assert done.returncode == 0
+    assert f"{tmp_path}/form.rejects.csv: có từ trước, để nguyên" in done.stderr.decode()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["form.csv", "form.rejects.csv"]
+
+
+def test_nothing_is_sent_where_a_rejects_file_cannot_be_made(cluster: str, tmp_path: Path) -> None:
+    file = write(tmp_path / f"{'x' * 245}.csv", [HEADINGS, GOOD])
+    done = phusong(cluster, "send", str(file), *SAID)
+    assert (done.returncode, events(cluster)) == (3, [])
+    assert "không ghi được" in done.stderr.decode()
+
+
+def test_good_rows_are_sent_and_counted_though_the_rejects_file_cannot_be_written_to_its_end(cluster: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "form.csv", [HEADINGS, *[BAD] * 500, GOOD])
+    environment = {**os.environ, "PHUSONG_BOOTSTRAP_SERVERS": cluster}
+    # the largest file that it may write is smaller than its rejects
+    command = ["sh", "-c", 'ulimit -f 16; exec "$@"', "sh", sys.executable, "-m", "ops.cli", "send", str(file), *SAID]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
+    assert done.returncode == 3, done.stderr[-2000:]
+    assert done.stdout == f"{file}: 1 đã nhận, 500 bị từ chối, 0 chưa được xác nhận\n"
+    assert f"{tmp_path}/form.rejects.csv: không ghi được" in done.stderr.splitlines()[-1]
+    assert len(events(cluster)) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["form.csv"]
+
+
+def test_of_many_rows_with_one_fault_a_hundred_are_told_and_the_rest_counted(cluster: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "form.csv", [HEADINGS, *[BAD] * 250, GOOD])
+    done = phusong(cluster, "send", str(file), *SAID)
+    told = done.stderr.decode()
+    assert told.count('cột "Đã phủ" = "9 thôn"') == 100
+    assert f'… và 150 lỗi nữa: cột "Đã phủ": schema (đều có trong {tmp_path}/form.rejects.csv)' in told
+    assert (tmp_path / "form.rejects.csv").read_text("utf-8-sig").count("9 thôn;") == 250
+    piped = phusong(cluster, "send", "-", *SAID, given=file.read_bytes())
+    assert piped.stderr.decode().count('cột "Đã phủ" = "9 thôn"') == 250
+
+
+def test_a_row_that_says_so_withdraws_what_an_earlier_file_stated(cluster: str, tmp_path: Path) -> None:
+    stated, taken_back = (write(tmp_path / f"{n}.csv", [HEADINGS, ("02275", "", word, 8, "")]) for n, word in enumerate(("5", "rút")))
+    assert phusong(cluster, "send", str(stated), str(taken_back), *SAID).returncode == 0
+    first, second = events(cluster)
+    assert isinstance(first, Stated)
+    assert isinstance(second, Withdrawn)
+    assert (second.data.commune, second.data.observed_at, second.source) == ("02275", first.data.observed_at, first.source)
+
+
+@pytest.mark.parametrize("trial", [[], ["--dry-run"]], ids=["sent", "trial"])
+def test_figures_that_nobody_owes_are_taken_and_told_not_to_count(cluster: str, tmp_path: Path, trial: list[str]) -> None:
+    file = write(tmp_path / "form.csv", [HEADINGS, ("02275", "", 1, 1, ""), ("02263", "", 1, 1, "")])
+    done = phusong(cluster, "send", str(file), *SAID[:2], "--indicator", "postal.staffed_point", *SAID[4:], *trial)
+    assert done.returncode == 0
+    assert done.stderr.decode().count("operator-a không có nghĩa vụ báo cáo postal.staffed_point ở tỉnh 08") == 1
+
+
+def test_a_trial_whose_reader_has_seen_enough_ends_quietly(tmp_path: Path) -> None:
+    file = write(tmp_path / "form.csv", [HEADINGS, *[GOOD] * 20_000])
+    command = f'"{sys.executable}" -m ops.cli send "{file}" {" ".join(SAID)} --dry-run | head -n 1'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True, text=True)
+    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
 
 
 def test_rejected_lines_of_jsonl_keep_their_bytes_and_get_the_reason_as_an_attribute(cluster: str, tmp_path: Path) -> None:
@@ -190,7 +250,7 @@ def test_rejected_lines_of_jsonl_keep_their_bytes_and_get_the_reason_as_an_attri
     file = tmp_path / "facts.jsonl"
     file.write_bytes(good + b"\n" + good.replace(b"02275", b"99999") + b"\nno event\n")
     assert phusong(cluster, "send", str(file)).returncode == 1
-    rejects = (tmp_path / "facts.rejects.jsonl").read_bytes().split(b"\n", 1)[1]
+    rejects = (tmp_path / "facts.rejects.jsonl").read_bytes()
     assert b'"rejectreason":"unknown_commune' in rejects
     assert rejects.endswith(b"\nno event\n")
     (tmp_path / "facts.rejects.jsonl").write_bytes(rejects.replace(b"99999", b"02263").replace(b"no event\n", b""))
@@ -198,16 +258,17 @@ def test_rejected_lines_of_jsonl_keep_their_bytes_and_get_the_reason_as_an_attri
     assert {event.data.commune for event in events(cluster)} == {"02275", "02263"}
 
 
-def test_ctrl_c_stops_a_long_file_and_tells_what_was_acknowledged(cluster: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_stops_a_long_file_and_tells_what_was_acknowledged(cluster: str, tmp_path: Path, number: signal.Signals) -> None:
     file = tmp_path / "long.csv"
-    rows = [("02275", "", "0", str(number), "") for number in range(1, 400_001)]
+    rows = [("02275", "", "0", str(of), "") for of in range(1, 400_001)]
     write(file, [(*HEADINGS, "Ngày số liệu"), *((*row, f"{n % 28 + 1:02}/{n // 28 % 12 + 1:02}/2023") for n, row in enumerate(rows))])
     environment = {**os.environ, "PHUSONG_BOOTSTRAP_SERVERS": cluster}
     command = [sys.executable, "-m", "ops.cli", "send", str(file), *SAID[:4], "--lang", "en"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "states other figures" in process.stderr.readline()  # it is under way: the dates come round again
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, told = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "interrupted, after this line" in told

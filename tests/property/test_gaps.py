@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phusong.events import Event, Method, Stated
 from phusong.rows import CommuneRow, ProvinceRow, Row, State
 from phusong.views import Line, view
-from tests.models import SPEAKERS, V1, V2, model, narrowed, rows_of, steady_model
+from tests.models import RADIO, SPEAKERS, V1, V2, model, narrowed, rows_of, steady_model
 from tests.strategies import DAYS, SPELLINGS, events, evidence, moments, of_one_size, several, spread
 from tests.worlds import cells_of, instant, stated
 
@@ -68,6 +68,17 @@ def test_a_correction_that_names_one_more_gap_never_raises_anything(many: list[E
     corrected = one_less(data.draw(st.sampled_from(whole)), data.draw(st.sampled_from(_MORE_NAMES)))
     rules = narrowed(model(), many)
     assert_nothing_rose(rows_of(rules, many, as_of), rows_of(rules, [*many, corrected], as_of), "low", "ratio", "high")
+
+
+def test_a_place_measured_dark_leaves_what_a_temporary_state_left_behind_in_a_merged_commune() -> None:
+    """Found by the next property: the commune's own temporary 0, after its end, over what it has inherited."""
+    whole = stated("00002", RADIO, 0, 5, "2023-03-31", source="radio-office", method=Method.MEASURED)
+    passing = stated("00002", RADIO, 0, 8, "2023-07-29", source="radio-office", until=instant("2023-08-01"))
+    dark = inspected(passing, 0, 1, method=Method.MEASURED, measured=("Bản Bung",), uncovered=("Bản Bung",))
+    rules, as_of = narrowed(model(), [whole]), instant("2023-08-01")
+    before, after = rows_of(rules, [whole, passing], as_of), rows_of(rules, [whole, passing, dark], as_of)
+    assert before[f"2023-07-01/00002/{RADIO}"].high == 0
+    assert_nothing_rose(before, after, "low", "ratio", "high")
 
 
 @settings(max_examples=100)

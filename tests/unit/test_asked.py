@@ -16,8 +16,10 @@ def test_a_day_is_its_end_and_a_moment_without_an_offset_is_of_vietnam() -> None
     assert asked.moment("2023-06-30") == instant("2023-06-30T23:59:59.999999+07:00")
     assert asked.moment("2023-06-30T18:00") == instant("2023-06-30T18:00:00+07:00")
     assert asked.moment("2023-06-30T11:00Z") == instant("2023-06-30T18:00:00+07:00")
-    with pytest.raises(SettingsError, match="write 2023-06-30"):
-        asked.moment("30/06/2023")
+    assert asked.moment("30/06/2023") == asked.moment("2023-06-30")
+    for typed in ("31/06/2023", "6/2023", "hôm qua"):
+        with pytest.raises(SettingsError, match="write 30/06/2023"):
+            asked.moment(typed)
 
 
 @pytest.mark.parametrize("typed", ["2275", "Sơn Phú", "son phu", "02276"])

@@ -637,8 +637,6 @@ REFUSED = {
 UNMENDED_SENT = {
     # the quote is gone with the line that it broke: what is left are four sound cells
     "unclosed-quote.csv": 1,
-    # whoever sends the second of two contradicting rows alone has chosen it
-    "duplicates.csv": 1,
 }
 
 
@@ -651,7 +649,9 @@ def test_the_rejects_file_holds_the_rejected_rows_and_none_is_sent_before_it_is_
     again = [] if rejects is None else list(items(rejects, case.options))
     sent = UNMENDED_SENT.get(case.file, 0)
     assert len([item for item in again if item.event]) == sent
-    assert len([item for item in again if item.problems]) == len(rejected) - sent
+    # the second of two contradicting rows has its counts left empty, so that it states nothing until somebody decides
+    emptied = [item for item in again if item.skipped is Skipped.UNFILLED]
+    assert len([item for item in again if item.problems]) + len(emptied) == len(rejected) - sent
 
 
 def _rejects_of(file: Path, options: dict[str, str], *, base_1904: bool = False) -> tuple[list[Item], Path | None]:

@@ -13,7 +13,7 @@ from python_calamine import CalamineWorkbook
 from ops.chase import Chase, Gap, Heard, operator, provinces
 from ops.chase_letter import letter
 from ops.chase_sheet import sheet
-from ops.chase_words import columns, counts, summary
+from ops.chase_words import columns, counts, summary, village
 from phusong.admission import Admission
 from phusong.events import Event, Method, Origin, Step
 from phusong.rules import Rules
@@ -208,7 +208,7 @@ def test_a_gap_goes_through_a_merger_with_its_age_its_promise_and_its_petition()
 
 def test_a_commune_without_its_point_is_one_row_for_the_whole_commune() -> None:
     (gap,) = _chased([stated("02275", covered=0)], name="post-office").gaps
-    assert (gap.village, gap.unnamed, gap.since) == ("", 1, instant("2023-06-30"))
+    assert (gap.village, gap.unnamed, gap.since) == ("", 0, instant("2023-06-30"))
     assert next(one.cell(gap) for one in columns(_rules(), "en") if one.heading == "Village") == "the whole commune"
 
 
@@ -300,3 +300,13 @@ def test_real_figures_carry_no_warning() -> None:
     page = letter(_chased([_said(["Bản Lãm"], "2023-09-30")]), _rules(), "vi")
     assert 'class="origin"' not in page
     assert "<td>Bản Lãm</td>" in page
+
+
+def test_people_are_not_counted_as_places() -> None:
+    people = "telecom.people"
+    rules = _rules(
+        indicators=(worlds.indicator(people, base="reported", union="largest"),), obligations=(obligation("operator-a", people),)
+    )
+    found = _chased([stated("02275", people, 4000, 5000, source="operator-a")], rules=rules)
+    assert [village(gap, "vi") for gap in found.gaps] == ["chưa nêu tên"]
+    assert summary(found, "en").startswith("1 places uncovered")

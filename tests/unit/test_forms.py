@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from phusong.events import Method, Origin, Reason
+from phusong.events import Method, Origin, Reason, Withdrawal, Withdrawn
 from phusong.periods import VIETNAM
 from phusong.settings import SettingsError
 from producers.sheets.cells import CellError, Percent, Text, Unread, Value, code_of, count_of, moment_of, names_of
@@ -310,6 +310,8 @@ def test_two_rows_that_state_different_figures_for_the_same_thing_are_told_and_a
     found = items([HEADINGS, ROW, ROW, ("02275", "", 8, 6)])
     assert [item.event is not None for item in found] == [False, True, True, False]
     assert "2" in found[3].problems[0].text.vi
+    # sent unmended, later than the first, it would replace it
+    assert list(found[3].cells) == ["02275", "", "", ""]
     assert found[1].event == found[2].event
 
 
@@ -389,3 +391,55 @@ def test_a_mapping_that_cannot_be_used_is_refused_with_the_remedy(tmp_path: Path
 def test_an_option_that_cannot_be_read_is_refused_at_once(field: str) -> None:
     with pytest.raises(SettingsError, match=f"--{field.replace('_', '-')} xyz"):
         Forms(shipped_rules(), FormOptions(**{field: "xyz"}), NOW)
+
+
+@pytest.mark.parametrize("word", ["rút", "Rút", "RUT", " withdraw ", "withdrawn"])
+def test_a_row_whose_covered_count_says_so_is_a_withdrawal_whatever_else_it_counts(word: str) -> None:
+    (_, item) = items([(*HEADINGS, "Thôn chưa phủ"), ("02275", "Xã Sơn Phú", "tám", word, "3")])
+    assert isinstance(item.event, Withdrawn), item.problems
+    assert (item.event.source, item.event.time, item.event.data) == (
+        "operator-a",
+        SAVED,
+        Withdrawal(commune="02275", indicator=SAID.indicator, observed_at=datetime(2023, 6, 30, tzinfo=VIETNAM)),
+    )
+    assert [note.kind for note in item.notes] == ["withdrawn"]
+
+
+def test_a_withdrawal_is_named_by_its_content_and_contradicts_a_statement_of_the_same_file() -> None:
+    first = only([HEADINGS, ("02275", "", "", "rút")]).event
+    assert first.id == only([HEADINGS, ("02275", "Xã Sơn Phú", 9, "withdraw")]).event.id
+    assert first.id not in {only([HEADINGS, ("02263", "", "", "rút")]).event.id, only([HEADINGS, ROW]).event.id}
+    both = items([HEADINGS, ROW, ("02275", "", "", "rút")])
+    assert [bool(item.problems) for item in both] == [False, False, True]
+
+
+def test_who_writes_words_for_a_count_is_told_how_to_withdraw() -> None:
+    (found,) = only([HEADINGS, ("02275", "", 8, "bỏ")]).problems
+    assert '"rút"' in found.text.vi
+    assert '"withdraw"' in found.text.en
+
+
+def test_a_value_of_a_mapping_that_is_not_known_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "m3.toml"
+    file.write_text('[column]\ncommune = "a"\n[value]\nsource = "viettel"\n')
+    options = FormOptions(mapping=read_mapping(str(file)), mapping_file=str(file))
+    with pytest.raises(SettingsError) as refused:
+        Forms(shipped_rules(), options, NOW, "vi")
+    told = str(refused.value)
+    assert told.startswith(f"{file}: [value] source = viettel: không có đơn vị báo cáo này")
+    assert "gần giống" not in told
+    assert all(f"{one}" in told for one in shipped_rules().catalogue.reporters)
+
+
+def test_what_resembles_an_unknown_word_is_called_near_and_nothing_else_is() -> None:
+    with pytest.raises(SettingsError, match="gần giống: operator-"):
+        Forms(shipped_rules(), FormOptions(source="operator-z"), NOW, "vi")
+
+
+def test_a_mapping_is_refused_in_the_language_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "form.toml"
+    with pytest.raises(SettingsError, match=r"form\.toml: không có tệp này"):
+        read_mapping(str(file), "vi")
+    file.write_text('[column]\ncoverd = "x"')
+    with pytest.raises(SettingsError, match="không có trường này; có phải là covered"):
+        read_mapping(str(file), "vi")

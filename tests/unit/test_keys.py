@@ -90,6 +90,15 @@ def test_writers_at_the_same_time_lose_nothing(path: Path) -> None:
     assert len({key.id for key in made}) == 40
 
 
+def test_a_key_is_revoked_behind_a_symbolic_link_too(path: Path, tmp_path: Path) -> None:
+    key, presented = create_key(path, "post-office", (), "", NOW)
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    revoke_key(link, key.id, NOW)
+    assert KeyRing(path, lambda: 0.0).find(presented) is None
+    assert link.is_symlink()
+
+
 def test_a_symbolic_link_in_the_place_of_the_lock_is_not_followed(path: Path, tmp_path: Path) -> None:
     path.parent.mkdir()
     (path.parent / "keys.json.lock").symlink_to(tmp_path / "elsewhere")
@@ -187,6 +196,12 @@ def test_create_prints_the_key_once_on_stdout_and_list_never_shows_it(settled: P
     assert sha256(presented.encode()).hexdigest() not in out
     for shown in (presented.split("_")[1], "operator-a", "telecom.fibre_villages", "phòng kỹ thuật"):
         assert out.count(shown) == 2
+
+
+def test_a_note_is_shown_as_it_was_written(settled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    create_key(settled, "operator-a", (), "[/tầng 3] [red]NOC[/red]", NOW)
+    assert phusong("list") == 0
+    assert "[/tầng 3] [red]NOC[/red]" in capsys.readouterr().out
 
 
 def test_revoke_says_whose_key_it_was_and_knows_when_there_is_none(settled: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,3 +182,9 @@ def test_a_seed_file_that_is_not_utf8_is_told_with_the_directory(tmp_path: Path)
     (tmp_path / "units.csv").write_bytes(b"t\xean")
     with pytest.raises(SettingsError, match=f"{tmp_path}: cannot be read"):
         read_rules(tmp_path)
+
+
+def test_an_empty_address_is_no_way_to_listen_on_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that a compose file or a unit leaves empty."""
+    monkeypatch.setenv("PHUSONG_BIND", "")
+    assert "PHUSONG_BIND" in refusal()

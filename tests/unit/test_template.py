@@ -10,6 +10,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from phusong.events import Withdrawn
 from phusong.periods import VIETNAM
 from phusong.settings import SettingsError
 from producers.files import read
@@ -112,3 +113,38 @@ def test_a_form_that_cannot_be_written_is_told_with_its_name(tmp_path: Path) -> 
     form = form_of(rules, [SIGNAL], "operator-a", DAY)
     with pytest.raises(FileError, match=r"no such/form\.xlsx: cannot be written"):
         write_form(form, rules, tmp_path / "no such" / "form.xlsx")
+
+
+def test_a_form_that_nobody_owes_says_that_its_figures_will_not_count() -> None:
+    rules = shipped_rules()
+    (remark,) = form_of(rules, ["postal.staffed_point"], "operator-a", DAY, "08").remarks
+    assert remark.vi == "operator-a không có nghĩa vụ báo cáo postal.staffed_point ở tỉnh 08: số liệu được giữ nhưng không tính"
+    assert form_of(rules, [SIGNAL], "operator-a", DAY, "08").remarks == ()
+
+
+def test_a_form_takes_a_withdrawal_and_shows_its_labels_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, SIGNAL)
+    book = openpyxl.load_workbook(path)
+    page = book.active
+    labels = [str(cell.value) for cell in page["A"] if str(cell.value).endswith(":")]
+    assert page.column_dimensions["A"].width > max(map(len, labels))
+    covered, expected = page.data_validations.dataValidation
+    assert (covered.type, expected.type) == ("custom", "whole")
+    assert '"rút"' in covered.formula1
+    (top,) = [row for row in range(1, 20) if page.cell(row, 1).value == "Mã xã"]
+    assert str(covered.sqref).startswith(f"E{top + 1}:E")
+    page.cell(top + 1, 5).value = "rút"
+    book.save(path)
+    (event,) = [item.event for item in items(path) if item.event]
+    assert isinstance(event, Withdrawn)
+
+
+def test_what_a_form_cannot_be_about_is_told_in_the_language_asked_for() -> None:
+    with pytest.raises(SettingsError) as refused:
+        form_of(shipped_rules(), ["postal.none"], "nobody", DAY, "99", lang="vi")
+    for told in (
+        "--source nobody: không có trong reporters.csv",
+        "--province 99: một trong: 02 (Hà Giang)",
+        "postal.none: không có chỉ tiêu này",
+    ):
+        assert told in str(refused.value)
