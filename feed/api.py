@@ -185,3 +185,7 @@ async def _add_headers(message: Message, _: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
+        if message["status"] == 304:
+            # they would speak of the body that is not sent
+            for name in ("content-length", "content-type"):
+                headers.pop(name, None)

@@ -304,6 +304,7 @@ def test_what_has_not_changed_is_answered_304_without_a_body(app: Litestar, path
         again = ask(app, f"{path}?format={form}", if_none_match=known)
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
         assert again.headers["cache-control"] == "no-cache"
+        assert not {"content-length", "content-type"} & set(again.headers)
     assert ask(app, f"{path}?format={form}", if_none_match='"x"').status_code == 200
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.snapshot import CLOCK_TOLERANCE, Headers, LeftOut, Snapshot
+from feed.snapshot import CLOCK_TOLERANCE, Change, Gone, Headers, Held, LeftOut, Snapshot
 from phusong.assessment import assess
 from phusong.rows import VERSION_HEADER, CommuneRow, Version, encode
 from phusong.settings import SEEDS, read_rules
@@ -149,3 +149,17 @@ def test_an_unreadable_record_is_counted_and_what_was_held_stays(key: bytes | No
     read.apply(PROVINCES.name, key, value, said, NOW)
     assert shown(read) == [137]
     assert read.left_out == {LeftOut.UNREADABLE: 1}
+
+
+def test_a_change_is_told_once_and_what_says_the_same_again_is_none() -> None:
+    one = snapshot()
+    told: list[Change] = []
+    one.on_change = told.append
+    put(one, version(1), 1)
+    put(one, version(2), 1)
+    put(one, version(1), 5)
+    put(one, version(3), 2)
+    put(one, version(4), None)
+    put(one, version(5), None)
+    assert [type(change) for change in told] == [Held, Held, Gone]
+    assert [change.row.covered for change in told if isinstance(change, Held)] == [1, 2]
