@@ -15,6 +15,7 @@ from itertools import groupby
 from confluent_kafka import Message
 from msgspec import Struct
 
+from ops.asked import lineage
 from ops.reading import Reading, Tell, admitted
 from phusong.admission import Admission, Route
 from phusong.communes import number, worst
@@ -144,7 +145,7 @@ class Heard:
         self._units = units
         self._as_of = as_of
         self._then = then
-        self._ids = {one.id for unit in units for one in _line(rules, unit)}
+        self._ids = {one.id for unit in units for one in lineage(rules.register, unit)}
 
     def take(self, topic: str, _partition: int, run: list[Message]) -> None:
         for message in run:
@@ -175,12 +176,6 @@ class Heard:
         return Chase(
             operator=self._operator, as_of=self._as_of, vintage=self._units[0].vintage, rules=self._rules.number, gaps=gaps, silent=silent
         )
-
-
-def _line(rules: Rules, unit: Unit) -> Iterator[Unit]:
-    yield unit
-    for before in rules.register.predecessors.get(unit.id, ()):
-        yield from _line(rules, before.unit)
 
 
 class _Commune:
@@ -259,7 +254,7 @@ class _Commune:
 
         Only a view in which a place is covered ends its gap: to take a statement back does not.
         """
-        cells = [(*one.id, self._indicator.id) for one in _line(self._rules, self._unit)]
+        cells = [(*one.id, self._indicator.id) for one in lineage(self._rules.register, self._unit)]
         told = [(cell, slot, event) for cell in cells for slot, event in self._heard.told.get(cell, ())]
         told.sort(key=lambda one: order(one[2]))
         held: dict[Cell, Slots] = {}

@@ -7,8 +7,6 @@ Exit codes: 0 done, 1 found a difference or rejected input, 2 wrong use, 3 broke
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +21,7 @@ from ops.keys import keys_app
 from ops.sending import send
 from ops.simulation import simulate
 from ops.template import template
-from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside
+from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside, serving
 from ops.text import Lang, say
 from phusong.settings import PREFIX, SettingsError, address, read_rules, read_settings
 
@@ -286,16 +284,7 @@ def feed(*, address_file: Path | None = None) -> int:
     from feed.server import run
 
     settings = read_settings()
-
-    def ready(url: str) -> None:
-        say_aside(f"feed: {url}")
-        if address_file is not None:
-            part = address_file.with_suffix(".part")
-            part.write_text(url)
-            part.replace(address_file)
-
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return run(settings, read_rules(settings.seeds), ready)
+    return run(settings, read_rules(settings.seeds), serving("feed", address_file))
 
 
 @topics_app.command(name="apply")

@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from msgspec import Struct
 
 from ops import why
+from ops.asked import lineage
 from ops.reading import Reading, Tell, admitted
 from ops.table import METHODS, ORIGINS, STATES, STEPS
 from ops.text import Lang, day, number, percent, say
@@ -26,7 +27,7 @@ from phusong.evidence import Cell, Emptied, Outcome, Slots, fold
 from phusong.follow_ups import Case, FollowUps, Undertaking, cases, follow, undertakings
 from phusong.indicators import Indicator, Obligation
 from phusong.periods import VIETNAM
-from phusong.register import Register, Unit
+from phusong.register import Unit
 from phusong.rows import CommuneRow
 from phusong.rules import Rules
 from phusong.settings import Settings, SettingsError
@@ -131,7 +132,7 @@ class _Heard:
     """Everything that was said of a commune and of those that it was made of."""
 
     def __init__(self, settings: Settings, rules: Rules, unit: Unit, until: datetime | None) -> None:
-        self.units = list(_line(rules.register, unit))
+        self.units = list(lineage(rules.register, unit))
         self.cells: dict[Cell, Slots] = {}
         self.follow_ups: FollowUps = {}
         self.came: list[tuple[_Came, Outcome]] = []
@@ -164,12 +165,6 @@ class _Heard:
     def arrived_at(self, one: _Came) -> datetime:
         """When Kafka took it, by the clock that the system goes by."""
         return self._settings.as_of(datetime.fromtimestamp(one.timestamp_ms / 1000, UTC))
-
-
-def _line(register: Register, unit: Unit) -> Iterator[Unit]:
-    yield unit
-    for before in register.predecessors.get(unit.id, ()):
-        yield from _line(register, before.unit)
 
 
 def _explained(rules: Rules, unit: Unit, indicator: Indicator, bound: Indicator | None, heard: _Heard, as_of: datetime) -> Explanation:

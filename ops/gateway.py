@@ -5,11 +5,9 @@ Comes in: settings. Goes out: the address on stderr (and in a file, where asked 
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
-from ops.terminal import say_aside
+from ops.terminal import serving
 from phusong.settings import read_rules, read_settings
 
 
@@ -26,13 +24,4 @@ def gateway(*, address_file: Path | None = None) -> int:
     from producers.gateway.server import run
 
     settings = read_settings()
-
-    def ready(url: str) -> None:
-        say_aside(f"gateway: {url}")
-        if address_file is not None:
-            part = address_file.with_suffix(".part")
-            part.write_text(url)
-            part.replace(address_file)
-
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return run(settings, read_rules(settings.seeds), ready)
+    return run(settings, read_rules(settings.seeds), serving("gateway", address_file))

@@ -346,7 +346,7 @@ def _replayed(servers: str, kept: Mapping[Identity, Row], tell: Tell) -> dict[Id
     """
     if not kept:
         return {}
-    names = {f"{one.topic}/{one.partition}/{one.offset}".encode(): one for one in kept}
+    names = {header_value(one): one for one in kept}
     found: dict[Identity, datetime] = {}
 
     def take(_topic: str, _partition: int, run: list[Message]) -> None:

@@ -6,10 +6,12 @@ Comes in: results and progress. Goes out: results on stdout, everything else on 
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -50,6 +52,20 @@ def print_found(found: object, lines: Callable[[], Iterable[str]], *, as_json: b
         print(json.dumps(msgspec.to_builtins(found, str_keys=True), ensure_ascii=False, indent=1))
     else:
         print("\n".join(lines()))
+
+
+def serving(name: str, address_file: Path | None) -> Callable[[str], None]:
+    """Log to stderr from now on; what is returned tells the address of a server, and writes it into a file where one is asked for."""
+
+    def ready(url: str) -> None:
+        say_aside(f"{name}: {url}")
+        if address_file is not None:
+            part = address_file.with_suffix(".part")
+            part.write_text(url)
+            part.replace(address_file)
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return ready
 
 
 def end_on_sigterm() -> None:

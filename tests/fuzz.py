@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -513,6 +514,8 @@ def main() -> None:
         try:
             atheris.Fuzz()
         finally:
+            # its alarm goes on, and Python takes the handler away first when it ends
+            signal.setitimer(signal.ITIMER_REAL, 0)
             seconds = round(time.monotonic() - started, 1)
             counts = {"rejected": dict(sorted(target.rejected.items())), "crashes": target.crashes}
             sys.stdout.write(json.dumps({"runs": target.runs, "seconds": seconds, "admitted": target.admitted, **counts}) + "\n")

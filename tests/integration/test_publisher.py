@@ -21,7 +21,7 @@ from phusong.rules import Rules
 from phusong.settings import read_settings
 from phusong.topics import BROADCAST, POSTAL, SOURCES, TELECOM, share_of
 from producers import publisher as publisher_module
-from producers.files import Sent, send_file
+from producers.files import FAILED, Sent, send_file
 from producers.publisher import QUEUE_EVENTS_MAX, Publisher, PublishError
 from tests import worlds
 from tests.kafka import fresh_name, wait_until
@@ -233,7 +233,7 @@ def test_a_file_is_given_up_after_a_failed_delivery(own_cluster: LocalKafka, adm
     with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.0) as publisher:
         own_cluster.stop()
         sent = send_file(path, publisher, report, lambda _: None)
-    assert sent == Sent(lines=4, acknowledged=0, rejected=1, failed=3, stopped="stopped, since a delivery failed")
+    assert sent == Sent(lines=4, acknowledged=0, rejected=1, failed=3, stopped=FAILED)
     assert said[1].startswith(f"{path}:4: stopped, since a delivery failed, after this line; send the file again")
 
 

@@ -55,7 +55,7 @@ def _bad() -> dict[Reason, list[Bad]]:
             postal(like(specversion="2.0")),
             postal(b"{}", headers=BINARY[:2]),
         ],
-        Reason.UNKNOWN_TYPE: [postal(like(type="vn.phusong.coverage.promised.v1"))],
+        Reason.UNKNOWN_TYPE: [postal(like(type="vn.phusong.coverage.acknowledged.v1"))],
         Reason.SCHEMA: [
             postal(like(data={"commune": "02275"})),
             postal(like(stated(measured=("Bản Bung",)))),
