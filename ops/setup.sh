@@ -44,9 +44,10 @@ make_tools() {
         RUNLEVEL=1 install prometheus || printf 'setup: tests with a real Prometheus will be skipped; on Debian: apt-get install prometheus\n' >&2
     fi
     local program package
-    for program in kcat curl soffice; do
+    for program in kcat curl chromium amtool soffice; do
         package=${program/soffice/libreoffice-calc-nogui}
-        command -v "$program" >/dev/null || install "$package" ||
+        package=${package/amtool/prometheus-alertmanager}
+        command -v "$program" >/dev/null || RUNLEVEL=1 install "$package" ||
             printf 'setup: tests with %s will be skipped; on Debian: apt-get install %s\n' "$program" "$package" >&2
     done
 }

@@ -17,7 +17,7 @@ pytest_plugins = ["tests.kafka", "tests.workers"]
 # a shell that starts us in the background has us ignore Ctrl-C, and with us every child that a test ends with it
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-NEVER_SKIPPED_IN_CI = ("kafka", "prometheus", "libreoffice")
+NEVER_SKIPPED_IN_CI = ("amtool", "chromium", "kafka", "libreoffice", "prometheus")
 
 # A deadline per example measures the neighbours on a shared machine. Not derandomized, as Hypothesis's own `ci` profile is: each run
 # looks at new examples, and a failure prints how to repeat it.
