@@ -47,6 +47,7 @@ MARKS = {
     "conflict": "số đo trái số khai",
     "contested": "có kiến nghị",
     "interrupted": "đang gián đoạn",
+    "unresolved": "hết hạn gián đoạn, chưa rõ",
     "basis": "lệch mẫu số",
     "imputed": "chưa biết trọng số",
     "inherited": "kế thừa xã cũ",

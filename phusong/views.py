@@ -273,8 +273,8 @@ def _adjusted(line: Line, said: Said, base: View, as_of: datetime) -> View:
     return _with(adjusted, marks=frozenset(marks), turns=tuple(turns))
 
 
-def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], list[datetime], bool]:
-    """Place -> the measurement that found it dark, unless it was found lit later; when temporary ones turn; whether one is under way."""
+def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], list[datetime], set[Mark]]:
+    """Place -> the measurement that found it dark, unless it was found lit later; when temporary ones turn, and how they are marked."""
     lasting: dict[str, Stated] = {}
     passing: list[tuple[str, Stated]] = []
     for place, event in said.partial:
@@ -284,7 +284,8 @@ def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], l
         elif key not in lasting or order(event) > order(lasting[key]):
             lasting[key] = event
     dark = {key: event for key, event in lasting.items() if _names(line, event, key) and not _lit(line, said, key, event)}
-    turns, under_way = [], False
+    turns: list[datetime] = []
+    marks: set[Mark] = set()
     for key, event in sorted(passing, key=lambda one: order(one[1])):
         until = event.data.until
         later = [*said.declared, *said.measured, *([lasting[key]] if key in lasting else [])]
@@ -292,10 +293,11 @@ def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], l
             continue
         turns.append(until)
         if as_of < until:
-            under_way = True
+            marks.add(Mark.INTERRUPTED)
         else:
+            marks.add(Mark.UNRESOLVED)
             dark[key] = event
-    return dark, turns, under_way
+    return dark, turns, marks
 
 
 def _names(line: Line, event: Stated, key: str) -> bool:
@@ -314,8 +316,8 @@ def _lit(line: Line, said: Said, key: str, dark: Stated) -> bool:
 
 def _darkened(line: Line, said: Said, base: View, as_of: datetime) -> View:
     """A place measured dark is added to the uncovered; one that may be among the uncovered already leaves `most` where it is."""
-    dark, turns, under_way = _dark(line, said, as_of)
-    marks = base.marks | {Mark.INTERRUPTED} if under_way else base.marks
+    dark, turns, temporary = _dark(line, said, as_of)
+    marks = base.marks | temporary
     new = {key: line.gap(event.data.uncovered)[key] for key, event in dark.items() if key not in base.gap}
     if not base.known or not new:
         return _with(base, marks=marks, turns=(*base.turns, *turns))
@@ -351,7 +353,9 @@ def _interrupted(line: Line, said: Said, base: View, as_of: datetime) -> View:
             continue
         if as_of < data.until:
             seen = _with(seen, marks=seen.marks | {Mark.INTERRUPTED}, turns=(*seen.turns, data.until))
-        elif seen.known and seen.expected and data.expected:
+            continue
+        seen = _with(seen, marks=seen.marks | {Mark.UNRESOLVED})
+        if seen.known and seen.expected and data.expected:
             seen = _lesser(line, seen, event)
     return seen
 

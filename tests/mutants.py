@@ -65,8 +65,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a measurement expires",
         "views.py",
-        "turns, under_way = [], False",
-        "turns, under_way = [], False\n"
+        "    marks: set[Mark] = set()\n",
+        "    marks: set[Mark] = set()\n"
         "    dark = {k: e for k, e in dark.items() if as_of < one_after(line.indicator.period, e.data.observed_at)}",
     ),
     Fault(

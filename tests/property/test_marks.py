@@ -121,12 +121,9 @@ def test_a_temporary_state_interrupts_until_its_end_or_a_later_lasting_statement
             if not lasting:
                 continue
             latest = max((one.data.observed_at, one.time) for one in lasting)
-            under_way = [
-                one
-                for one in passing
-                if one.data.until is not None and as_of < one.data.until and (one.data.observed_at, one.time) > latest
-            ]
-            assert (Mark.INTERRUPTED in row.marks) == bool(under_way)
+            later = [one.data.until for one in passing if one.data.until and (one.data.observed_at, one.time) > latest]
+            assert (Mark.INTERRUPTED in row.marks) == any(as_of < until for until in later)
+            assert (Mark.UNRESOLVED in row.marks) == any(until <= as_of for until in later)
 
 
 @settings(max_examples=60)
