@@ -13,17 +13,30 @@ from msgspec import Struct
 
 from ops import examples
 from ops.json_schemas import Schema, components, tag_of
+from phusong.acknowledgements import Acknowledged, encode_acknowledged
 from phusong.admission import Admission
 from phusong.events import Event, Reason, encode
 from phusong.rows import VERSION_HEADER, CommuneRow, ProvinceRow, VerdictEvent
 from phusong.rows import encode as encode_row
 from phusong.settings import SEEDS, Settings, read_rules
-from phusong.topics import COMMUNES, DEAD_LETTERS, MAX_VALUE_BYTES, PROGRESS_GROUP, PROVINCES, SHARES, SOURCES, TOPICS, VERDICTS, Topic
+from phusong.topics import (
+    ACKNOWLEDGEMENTS,
+    COMMUNES,
+    DEAD_LETTERS,
+    MAX_VALUE_BYTES,
+    PROGRESS_GROUP,
+    PROVINCES,
+    SHARES,
+    SOURCES,
+    TOPICS,
+    VERDICTS,
+    Topic,
+)
 
 BINDING = {"bindingVersion": "0.5.0"}
 STRUCTURED = "application/cloudevents+json"
 BINARY = "application/json"
-CONTRACT_VERSION = "1.1.0"
+CONTRACT_VERSION = "1.2.0"
 """Grows with every type and field; a change that an older reader could not read would be a `v2` of the types and topics."""
 
 _NUMBERS = frozenset({"retention.ms", "retention.bytes", "delete.retention.ms", "max.message.bytes"})
@@ -46,6 +59,10 @@ _CHANNELS = {
     VERDICTS.name: (
         "verdicts",
         "Lịch sử kết luận so với chỉ tiêu. Changes of verdict; the entries of a key form a chain, each naming the one before.",
+    ),
+    ACKNOWLEDGEMENTS.name: (
+        "acknowledgements",
+        "Ai đã nhận xử lý kết luận nào. Who has taken which verdict on: of each verdict the greatest (time, id) counts.",
     ),
     DEAD_LETTERS.name: (
         "deadLetters",
@@ -80,7 +97,7 @@ def document() -> Schema:
     of_events = [name for event in examples.EVENTS for name in _names(type(event))]
     held = dict.fromkeys((topic.name for topic in SOURCES.values()), of_events)
     held |= {COMMUNES.name: ["communeRow"], PROVINCES.name: ["provinceRow"], VERDICTS.name: ["verdictChanged"]}
-    held |= {DEAD_LETTERS.name: ["deadLetter"], SHARES.name: []}
+    held |= {ACKNOWLEDGEMENTS.name: ["acknowledged"], DEAD_LETTERS.name: ["deadLetter"], SHARES.name: []}
     return {
         "asyncapi": "3.0.0",
         "id": "urn:phusong:contract",
@@ -155,6 +172,13 @@ def _operations(held: dict[str, list[str]]) -> Schema:
         name = _CHANNELS[topic.name][0].title()
         found[f"workerPublishes{name}"] = one(topic, "send", "worker", f"Publishes {what} of the provinces that it owns.")
         found[f"readerReads{name}"] = one(topic, "receive", "reader", "Reads from the start, without a group.")
+    found["operatorAcknowledges"] = one(
+        ACKNOWLEDGEMENTS,
+        "send",
+        "operator",
+        "Takes a verdict on, or gives it back: `phusong ack`, or through the gateway.",
+    )
+    found["readerReadsAcknowledgements"] = one(ACKNOWLEDGEMENTS, "receive", "reader", "Reads from the start, without a group.")
     found["workerRejects"] = one(DEAD_LETTERS, "send", "worker", "Puts a record that does not count here, at least once.")
     found["operatorReadsDeadLetters"] = one(DEAD_LETTERS, "receive", "reader", "Lists, shows, mends and sends again.")
     found["workerOwnsShares"] = one(
@@ -245,7 +269,7 @@ def _row_messages(references: dict[type[Struct], Schema]) -> Schema:
             "examples": [{"name": name, "headers": headers, "payload": json.loads(encode_row(one))}],
         }
 
-    verdict = examples.VERDICT
+    verdict, taken = examples.VERDICT, examples.ACKNOWLEDGED
     key = {"type": "string", "description": VERDICTS.key, "examples": [verdict.data.key]}
     return {
         "communeRow": row("communeRow", examples.COMMUNE, COMMUNES),
@@ -257,6 +281,14 @@ def _row_messages(references: dict[type[Struct], Schema]) -> Schema:
             "payload": references[VerdictEvent],
             "bindings": {"kafka": {"key": key, **BINDING}},
             "examples": [{"name": "verdictChanged", "payload": json.loads(encode_row(verdict))}],
+        },
+        "acknowledged": {
+            "name": "acknowledged",
+            "title": _title(taken),
+            "contentType": STRUCTURED,
+            "payload": references[Acknowledged],
+            "bindings": {"kafka": {"key": {**key, "description": ACKNOWLEDGEMENTS.key, "examples": [taken.data.key]}, **BINDING}},
+            "examples": [{"name": "acknowledged", "payload": json.loads(encode_acknowledged(taken))}],
         },
     }
 

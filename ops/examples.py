@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from phusong.acknowledgements import Acknowledged, Acknowledgement
 from phusong.events import (
     Challenge,
     Challenged,
@@ -134,5 +135,20 @@ VERDICT = VerdictEvent(
         as_of=_at("2023-07-20"),
         rules=1,
         cause=Cause(kind=CauseKind.STATEMENT, events=("operator-a operator-a/2023-06/02263",)),
+    ),
+)
+ACKNOWLEDGED = Acknowledged(
+    specversion="1.0",
+    id="assumed-province-office/3a3f6e9f/1",
+    source="assumed-province-office",
+    time=_at("2023-07-21"),
+    data=Acknowledgement(
+        vintage="2020-01-01",
+        province="08",
+        indicator="telecom.mobile_signal_villages",
+        verdict="3a3f6e9f8d0c4b5e9a7d1c2b3e4f5a6b",
+        owner="Phòng Bưu chính - Viễn thông",
+        reason="đã gửi văn bản đôn đốc ba nhà mạng, hẹn 31/07",
+        origin=Origin.ASSUMED,
     ),
 )

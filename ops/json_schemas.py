@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from phusong import events, rows
+from phusong import acknowledgements, events, rows
+from phusong.acknowledgements import Acknowledged
 from phusong.events import MAX_COUNT, Challenge, Event, Promise, Statement, Withdrawal
 from phusong.rows import CommuneRow, ProvinceRow, VerdictEvent, Version
 
@@ -46,10 +47,10 @@ _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 def components(ref: str) -> tuple[dict[str, Schema], dict[_Structs, Schema]]:
     """Every schema by name, and the reference to that of each struct; `ref` as msgspec's `ref_template`."""
-    structs: tuple[_Structs, ...] = (*EVENTS, CommuneRow, ProvinceRow, VerdictEvent, Version)
+    structs: tuple[_Structs, ...] = (*EVENTS, CommuneRow, ProvinceRow, VerdictEvent, Acknowledged, Version)
     references, found = msgspec.json.schema_components(structs, ref_template=ref)
     schemas = {name: _tidy(schema) for name, schema in found.items()}
-    documented = {**_attribute_docs(events), **_attribute_docs(rows)}
+    documented = {**_attribute_docs(events), **_attribute_docs(rows), **_attribute_docs(acknowledgements)}
     for (name, field), text in documented.items():
         if name in schemas:
             schema = schemas[name]
@@ -69,7 +70,7 @@ def components(ref: str) -> tuple[dict[str, Schema], dict[_Structs, Schema]]:
 
 
 def documents() -> dict[str, Schema]:
-    """File name -> a schema that stands alone: an event in structured mode, the two rows, a change of verdict."""
+    """File name -> a schema that stands alone: an event in structured mode, the two rows, a change of verdict, who has it."""
     schemas, references = components("#/$defs/{name}")
     events_schema: Schema = {
         "title": "Event",
@@ -83,6 +84,7 @@ def documents() -> dict[str, Schema]:
         "commune-row.schema.json": _alone("commune-row", references[CommuneRow], schemas),
         "province-row.schema.json": _alone("province-row", references[ProvinceRow], schemas),
         "verdict.schema.json": _alone("verdict", references[VerdictEvent], schemas),
+        "acknowledgement.schema.json": _alone("acknowledgement", references[Acknowledged], schemas),
         "version.schema.json": _alone("version", references[Version], schemas),
     }
 
@@ -182,7 +184,7 @@ def _attribute_docs(module: types.ModuleType) -> dict[tuple[str, str], str]:
 
 
 def _encoded(struct: str, field: str) -> str:
-    kind = getattr(rows, struct, None) or getattr(events, struct)
+    kind = getattr(rows, struct, None) or getattr(acknowledgements, struct, None) or getattr(events, struct)
     return next(one.encode_name for one in msgspec.structs.fields(kind) if one.name == field)
 
 

@@ -38,6 +38,8 @@ class Mark(StrEnum):
     """A petition claims less, and no measurement has settled it."""
     INTERRUPTED = "interrupted"
     """A temporary state is under way."""
+    UNRESOLVED = "unresolved"
+    """A temporary state is past its end, and no lasting statement has followed."""
     BASIS = "basis"
     """A size was stated that is unlike the register's, or unlike another operator's."""
     IMPUTED = "imputed"
@@ -217,6 +219,8 @@ class VerdictChange(Struct, frozen=True, kw_only=True, rename={"from_": "from"})
     rules: int = 0
     """Number of the rules that judged."""
     cause: Cause = Cause(kind=CauseKind.REBUILD)
+    origin: Origin | None = None
+    """The least real of what the row rests on; None: nothing is stated, or it was written before this was told."""
 
     @property
     def key(self) -> str:
@@ -301,6 +305,7 @@ def verdict_event(row: ProvinceRow, previous: VerdictEvent | None, cause: Cause,
         as_of=as_of,
         rules=rules,
         cause=cause,
+        origin=row.origin,
     )
     return VerdictEvent(
         specversion="1.0",

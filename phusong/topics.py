@@ -60,6 +60,12 @@ VERDICTS = Topic(
     holds="verdict changes, as CloudEvents",
     config={**_FOREVER, "message.timestamp.type": "LogAppendTime"},
 )
+ACKNOWLEDGEMENTS = Topic(
+    name="coverage.acknowledgements.v1",
+    key="vintage/province/indicator",
+    holds="who has taken which verdict on, as CloudEvents",
+    config={**_FOREVER, "message.timestamp.type": "LogAppendTime"},
+)
 DEAD_LETTERS = Topic(
     name="coverage.dead-letters.v1",
     key="original key",
@@ -75,7 +81,7 @@ DEAD_LETTERS = Topic(
 SOURCES: dict[str, Topic] = {"telecom": TELECOM, "broadcast": BROADCAST, "postal": POSTAL}
 """Domain -> the topic that its events travel in."""
 
-TOPICS: tuple[Topic, ...] = (*SOURCES.values(), SHARES, COMMUNES, PROVINCES, VERDICTS, DEAD_LETTERS)
+TOPICS: tuple[Topic, ...] = (*SOURCES.values(), SHARES, COMMUNES, PROVINCES, VERDICTS, ACKNOWLEDGEMENTS, DEAD_LETTERS)
 
 PROGRESS_GROUP = "phusong-progress"
 """The plain consumer group (no members) under which owners commit how far their dead letters and rows are acknowledged."""

@@ -14,11 +14,14 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from phusong.acknowledgements import Acknowledged, check_acknowledged, encode_acknowledged
 from phusong.admission import Admission
-from phusong.events import Event, decode
-from phusong.topics import SOURCES
+from phusong.events import Event
+from phusong.settings import Kafka
+from phusong.topics import ACKNOWLEDGEMENTS, SOURCES
 
 CONNECT_SECONDS_MAX = 10.0
 DELIVERY_SECONDS_MAX = 60.0  # a broker that restarts is back in 5 s, a rolling restart in less than this
@@ -33,11 +36,16 @@ Told = Callable[[KafkaError | None], None]
 """Called with an event's delivery report: None when every replica in sync has it."""
 
 
+Sendable = Event | Acknowledged
+"""What is sent: an event of a source topic, or an acknowledgement of a verdict."""
+
+
 class Outgoing(NamedTuple):
-    """A checked event on its way: the record's value and key, and the domain whose topic it goes to."""
+    """A checked event on its way: the record's value and key, its topic, and the domain that it is about."""
 
     value: bytes
     key: bytes
+    topic: str
     domain: str
 
 
@@ -54,7 +62,7 @@ class Publisher:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        kafka: Kafka,
         admission: Admission,
         now: Callable[[], datetime],
         *,
@@ -64,7 +72,7 @@ class Publisher:
         self.failed = 0
         self.failures: list[str] = []
         self.delivery_seconds_max = delivery_seconds_max
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
         self._admission = admission
         self._now = now
         self._taken = 0
@@ -80,7 +88,7 @@ class Publisher:
 
     def _options(self) -> dict[str, Any]:
         return {
-            "bootstrap.servers": self._bootstrap_servers,
+            **self._kafka.options(),
             # tells our connections apart in the broker's logs and quotas
             "client.id": "phusong-publisher",
             # a retry after a lost answer is not stored twice, nor out of order
@@ -112,7 +120,7 @@ class Publisher:
         """Flush, unless that was the last thing asked (after an exception only briefly); raise PublishError when something is lost."""
         try:
             if self._taken > self._taken_at_flush and self.flush(STOP_SECONDS_MAX if kind else None) and kind is None:
-                raise PublishError(f"{self._bootstrap_servers}: {self.lost()}")
+                raise PublishError(f"{self._kafka}: {self.lost()}")
         finally:
             # else close would wait without a bound
             self._producer.purge()
@@ -123,7 +131,7 @@ class Publisher:
         """How many events `send` has let through, acknowledged or not."""
         return self._taken
 
-    def send(self, event: Event, told: Told | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+    def send(self, event: Sendable, told: Told | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Check one event and put it on its way; waits while the queue is full.
 
         `told` is called once with this event's delivery report (None: Kafka has it), inside a later `send`, `flush` or `poll`; `headers` go
@@ -138,10 +146,14 @@ class Publisher:
         self.poll(0)
         self._raise_if_broken(outgoing)
 
-    def check(self, event: Event) -> Outgoing:
+    def check(self, event: Sendable) -> Outgoing:
         """The event as its record will be, checked as its reader will. Raises Rejected."""
+        if isinstance(event, Acknowledged):
+            check_acknowledged(self._admission.rules, event)
+            domain = self._admission.rules.catalogue.indicators[event.data.indicator].domain
+            return Outgoing(encode_acknowledged(event), event.data.key.encode(), ACKNOWLEDGEMENTS.name, domain)
         value, route = self._admission.outgoing(event, int(self._now().timestamp() * 1000))
-        return Outgoing(value, route.key, route.domain)
+        return Outgoing(value, route.key, SOURCES[route.domain].name, route.domain)
 
     def offer(self, outgoing: Outgoing, told: Told | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> bool:
         """Put a checked event on its way without waiting or polling; False: the queue is full, and `poll` may make room.
@@ -193,9 +205,8 @@ class Publisher:
 
     def _produce(self, outgoing: Outgoing, told: Told | None, headers: Sequence[tuple[str, bytes]]) -> bool:
         report = self._on_delivery if told is None else partial(self._tell, told)
-        topic = SOURCES[outgoing.domain].name
         try:
-            self._producer.produce(topic, outgoing.value, outgoing.key, headers=[*_HEADERS, *headers], on_delivery=report)
+            self._producer.produce(outgoing.topic, outgoing.value, outgoing.key, headers=[*_HEADERS, *headers], on_delivery=report)
         except BufferError:
             return False
         except KafkaException as error:
@@ -205,7 +216,7 @@ class Publisher:
     def _raise_if_broken(self, outgoing: Outgoing) -> None:
         if self._fatal is not None:
             raise PublishError(
-                f"{SOURCES[outgoing.domain].name}: event {decode(outgoing.value).id}: the producer gave up: {self._fatal.str()}; "
+                f"{outgoing.topic}: event {msgspec.json.decode(outgoing.value)['id']}: the producer gave up: {self._fatal.str()}; "
                 "look into the broker's log, then send again (what arrives twice counts once)"
             )
 
@@ -213,14 +224,14 @@ class Publisher:
         """Raise PublishError unless Kafka answers and has the source topics, cut into as many shares as our keys are."""
         topics = self._metadata().topics
         wrong = []
-        for topic in SOURCES.values():
+        for topic in (*SOURCES.values(), ACKNOWLEDGEMENTS):
             found = topics.get(topic.name)
             if found is None or found.error is not None:
                 wrong.append(f"{topic.name} is missing")
             elif len(found.partitions) != topic.partitions:
                 wrong.append(f"{topic.name} has {len(found.partitions)} partitions instead of {topic.partitions}")
         if wrong:
-            raise PublishError(f"{self._bootstrap_servers}: {', '.join(wrong)}; run `phusong topics apply`")
+            raise PublishError(f"{self._kafka}: {', '.join(wrong)}; run `phusong topics apply`")
 
     def _metadata(self) -> Any:
         deadline = time.monotonic() + CONNECT_SECONDS_MAX
@@ -235,8 +246,7 @@ class Publisher:
                 if time.monotonic() >= deadline:
                     reason = (self._trouble or error.args[0]).str()
                     raise PublishError(
-                        f"{self._bootstrap_servers}: Kafka does not answer ({reason}); start it, or set PHUSONG_BOOTSTRAP_SERVERS to "
-                        "where it runs"
+                        f"{self._kafka}: Kafka does not answer ({reason}); start it, or set PHUSONG_BOOTSTRAP_SERVERS to where it runs"
                     ) from error
 
     def _on_error(self, error: KafkaError) -> None:
@@ -257,4 +267,4 @@ class Publisher:
         self.failed += 1
         if len(self.failures) < _FAILURES_KEPT:
             why = f" ({self._trouble.str()})" if error.code() == KafkaError._MSG_TIMED_OUT and self._trouble else ""  # noqa: SLF001
-            self.failures.append(f"{message.topic()}: event {decode(message.value()).id}: {error.str()}{why}")
+            self.failures.append(f"{message.topic()}: event {msgspec.json.decode(message.value())['id']}: {error.str()}{why}")

@@ -20,7 +20,7 @@ from feed.snapshot import Reader
 from ops.local_kafka import LocalKafka
 from phusong.assessment import assess
 from phusong.rows import VERSION_HEADER, Cause, CauseKind, ProvinceRow, Row, Verdict, VerdictEvent, Version, encode, verdict_event
-from phusong.settings import SEEDS, read_rules, read_settings
+from phusong.settings import SEEDS, Kafka, read_rules, read_settings
 from phusong.topics import COMMUNES, PROVINCES, SOURCES, TOPICS, VERDICTS, log_id
 from tests.kafka import wait_until
 
@@ -37,7 +37,8 @@ PARTITIONS = 2  # the feed reads as many as the broker shows; few are created qu
 class Cluster:
     """What an owner does, by hand: topics, and rows with any version."""
 
-    def __init__(self, broker: LocalKafka) -> None:
+    def __init__(self, broker: LocalKafka, partitions: int = PARTITIONS) -> None:
+        self.partitions = partitions
         self.broker = broker
         self.servers = broker.bootstrap_servers
         self.admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
@@ -47,7 +48,7 @@ class Cluster:
         """Create the topics, where they exist delete them first, and learn the new log id."""
         self.delete(*names)
         by_name = {topic.name: topic for topic in TOPICS}
-        new = [NewTopic(name, PARTITIONS, 1, config=by_name[name].config) for name in names]
+        new = [NewTopic(name, self.partitions, 1, config=by_name[name].config) for name in names]
         for future in self.admin.create_topics(new).values():
             future.result(10)
         self.log = wait_until(self._log, 10, "the broker shows the new topics") or ""
@@ -101,7 +102,7 @@ class Cluster:
 
     @contextmanager
     def reader(self) -> Iterator[Reader]:
-        reader = Reader(self.servers)
+        reader = Reader(Kafka(self.servers))
         reader.start()
         try:
             yield reader

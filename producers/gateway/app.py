@@ -32,7 +32,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 from prometheus_client.exposition import choose_encoder
 
-from phusong.events import Event, Reason, Rejected
+from phusong.events import Reason, Rejected
 from phusong.rules import Rules
 from phusong.settings import Settings
 from producers.gateway.http_events import BATCHED, BINARY, Read, Refused, mode_of, read_events
@@ -41,7 +41,7 @@ from producers.gateway.limits import Limits
 from producers.gateway.metrics import GatewayMetrics, Outcome
 from producers.gateway.outbox import Outbox, Taken, Ticket
 from producers.gateway.pages import Problem, Result, Results, openapi, page
-from producers.publisher import Publisher
+from producers.publisher import Publisher, Sendable
 
 LOG = logging.getLogger(__name__)
 
@@ -288,7 +288,7 @@ class Gateway:
         tally[domain, "repeated" if taken is Taken.KNOWN else "accepted", ""] += 1
         return Result(id=one.id, source=one.source, status=503 if taken is Taken.FULL else 202)
 
-    def _domain(self, event: Event) -> str:
+    def _domain(self, event: Sendable) -> str:
         indicator = self._rules.catalogue.indicators.get(event.data.indicator)
         return indicator.domain if indicator else ""
 
@@ -497,7 +497,7 @@ async def _body(receive: Receive, head: Head, exchange: Exchange) -> bytes | Non
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _not_allowed(key: Key, event: Event) -> str:
+def _not_allowed(key: Key, event: Sendable) -> str:
     """Why this key may not send this event, "" where it may."""
     if not key.may_speak_for(event.source):
         return f"key {key.id} speaks for {key.reporter!r}, not for {event.source!r}; use that reporter's key or mend source"

@@ -15,7 +15,9 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec import Struct
 
-from phusong.events import Event, Reason, Rejected, decode
+from phusong.acknowledgements import decode_acknowledged, is_acknowledgement
+from phusong.events import Reason, Rejected, decode
+from producers.publisher import Sendable
 
 EVENTS_MAX = 1_000
 """The most events of one batch."""
@@ -49,7 +51,7 @@ class Read(NamedTuple):
 
     id: str
     source: str
-    outcome: Event | Rejected
+    outcome: Sendable | Rejected
 
 
 class _Named(Struct):
@@ -101,7 +103,7 @@ def read_events(mode: str, attributes: Mapping[str, str], body: bytes) -> list[R
 
 def _read(value: bytes) -> Read:
     try:
-        event = decode(value)
+        event = decode_acknowledged(value) if is_acknowledgement(value) else decode(value)
     except Rejected as error:
         return Read(*_name(value), error)
     return Read(event.id, event.source, event)

@@ -19,8 +19,7 @@ from hashlib import blake2b
 
 from confluent_kafka import KafkaError
 
-from phusong.events import Event
-from producers.publisher import Outgoing, Publisher, PublishError
+from producers.publisher import Outgoing, Publisher, PublishError, Sendable
 
 LOG = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ class Outbox:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def put(self, event: Event, ticket: Ticket) -> tuple[Taken, str]:
+    def put(self, event: Sendable, ticket: Ticket) -> tuple[Taken, str]:
         """Put one event on its way, and let the ticket wait for it; with what became of it comes its domain. Raises Rejected."""
         outgoing = self._publisher.check(event)
         name = blake2b(f"{event.source}\0{event.id}".encode(), digest_size=16).digest()

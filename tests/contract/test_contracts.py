@@ -15,6 +15,7 @@ from hypothesis import given
 from ops import contracts, examples
 from ops.asyncapi import document
 from phusong import rows
+from phusong.acknowledgements import decode_acknowledged
 from phusong.admission import Admission
 from phusong.assessment import assess
 from phusong.events import MAX_NAMES, Event, Reason, Rejected, decode, encode
@@ -64,7 +65,8 @@ def test_each_schema_is_a_json_schema_of_2020_12(path: Path) -> None:
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_every_golden_file_is_valid(path: Path) -> None:
-    schema = _validator("verdict.schema.json") if path.name.startswith("verdict") else EVENT
+    own = {"verdict": "verdict.schema.json", "acknowledged": "acknowledgement.schema.json"}.get(path.name.partition("-")[0])
+    schema = EVENT if own is None else _validator(own)
     schema.validate(json.loads(path.read_bytes()))
 
 
@@ -244,6 +246,8 @@ def test_each_example_is_what_its_message_says_and_what_the_program_reads(name: 
             assert decode_version([(key, text.encode()) for key, text in example["headers"].items()]) == examples.VERSION
         case "verdictChanged":
             assert decode_verdict(value) == examples.VERDICT
+        case "acknowledged":
+            assert decode_acknowledged(value) == examples.ACKNOWLEDGED
         case _:
             read = decode(value, [(key, text.encode()) for key, text in example["headers"].items()])
             assert read in examples.EVENTS
@@ -251,4 +255,4 @@ def test_each_example_is_what_its_message_says_and_what_the_program_reads(name: 
 
 def test_an_array_of_fixed_length_is_spelt_as_draft_7_does() -> None:
     assert "prefixItems" not in json.dumps(document())
-    assert len(SOURCES) * 2 + 9 == len(ASYNCAPI["operations"])
+    assert len(SOURCES) * 2 + 11 == len(ASYNCAPI["operations"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from phusong.acknowledgements import Acknowledged, Acknowledgement, decode_acknowledged, encode_acknowledged
 from phusong.events import (
     Challenge,
     Challenged,
@@ -243,9 +244,36 @@ MISSED = VerdictChange(
 EXPECTED_VERDICTS: dict[str, tuple[str, VerdictEvent]] = {
     "verdict-v1-before-causes": ("7e1be4f7e695bf07", _verdict("3a3f6e9f8d0c4b5e9a7d1c2b3e4f5a6b", FIRST)),
     "verdict-v1-every-field": ("f3b9f2423a930e85", _verdict("b6a5f4e3b2c1d7a9e5b4c0d8f9e6f3a3", MISSED)),
+    "verdict-v1-with-origin": (
+        "7df473c106c612dc",
+        _verdict("b6a5f4e3b2c1d7a9e5b4c0d8f9e6f3a3", msgspec.structs.replace(MISSED, origin=Origin.ASSUMED)),
+    ),
 }
 """Golden file -> the beginning of its SHA-256, and the verdict that it holds."""
-DIGESTS = {name: digest for name, (digest, _) in [*EXPECTED.items(), *EXPECTED_VERDICTS.items()]}
+TAKEN = Acknowledged(
+    specversion="1.0",
+    id="operations-centre/1",
+    source="operations-centre",
+    time=instant("2023-07-01T08:00:00+07:00"),
+    data=Acknowledgement(
+        vintage="2020-01-01",
+        province="08",
+        indicator=POSTAL,
+        verdict="b6a5f4e3b2c1d7a9e5b4c0d8f9e6f3a3",
+        owner="Phòng BCVT",
+        reason="đã gọi Bưu điện huyện Na Hang",
+        origin=Origin.SIMULATED,
+    ),
+)
+EXPECTED_ACKNOWLEDGEMENTS: dict[str, tuple[str, Acknowledged]] = {
+    "acknowledged-v1-every-field": ("8fd544af281b2dac", TAKEN),
+    "acknowledged-v1-given-back": (
+        "14a751580986e030",
+        msgspec.structs.replace(TAKEN, id="operations-centre/2", data=msgspec.structs.replace(TAKEN.data, owner=None, origin=Origin.REAL)),
+    ),
+}
+"""Golden file -> the beginning of its SHA-256, and the acknowledgement that it holds."""
+DIGESTS = {name: digest for expected in (EXPECTED, EXPECTED_VERDICTS, EXPECTED_ACKNOWLEDGEMENTS) for name, (digest, _) in expected.items()}
 
 
 def test_every_golden_file_is_expected_here() -> None:
@@ -265,6 +293,13 @@ def test_todays_reader_reads_every_golden_verdict(name: str) -> None:
     assert decode_verdict(encode_row(verdict)) == verdict
 
 
+@pytest.mark.parametrize("name", EXPECTED_ACKNOWLEDGEMENTS)
+def test_todays_reader_reads_every_golden_acknowledgement(name: str) -> None:
+    event = decode_acknowledged((GOLDEN / f"{name}.json").read_bytes())
+    assert event == EXPECTED_ACKNOWLEDGEMENTS[name][1]
+    assert decode_acknowledged(encode_acknowledged(event)) == event
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_todays_reader_reads_every_golden_file(name: str) -> None:
     event = decode((GOLDEN / f"{name}.json").read_bytes())
@@ -273,8 +308,8 @@ def test_todays_reader_reads_every_golden_file(name: str) -> None:
 
 
 def test_the_golden_files_use_every_field() -> None:
-    data = [event.data for _, event in [*EXPECTED.values(), *EXPECTED_VERDICTS.values()]]
-    for struct in (Statement, Withdrawal, Promise, Challenge, VerdictChange):
+    data = [event.data for _, event in [*EXPECTED.values(), *EXPECTED_VERDICTS.values(), *EXPECTED_ACKNOWLEDGEMENTS.values()]]
+    for struct in (Statement, Withdrawal, Promise, Challenge, VerdictChange, Acknowledgement):
         said = [one for one in data if type(one) is struct]
         for field in msgspec.structs.fields(struct):
             values = {getattr(one, field.name) for one in said}
