@@ -94,6 +94,7 @@ def province(
         reporters_due=dict(sorted(reporters_due.items())),
         reporters_overdue={reporter: count for reporter, count in sorted(totals.overdue.items()) if count},
         reliability={reporter: (totals.agreed[reporter], count) for reporter, count in sorted(totals.checked.items()) if count},
+        unresolved_since=min((row.unresolved_since for row in rows if row.unresolved_since is not None), default=None),
     )
 
 

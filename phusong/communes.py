@@ -18,7 +18,7 @@ from msgspec import Struct
 from phusong.events import Origin
 from phusong.follow_ups import NONE, NOTHING, AnyFollowUps, outlook
 from phusong.indicators import Indicator, Obligation
-from phusong.periods import deadline, fresh_until
+from phusong.periods import VIETNAM, deadline, fresh_until
 from phusong.register import Base, Unit
 from phusong.rows import CommuneRow, Mark, State
 from phusong.rules import Rules
@@ -125,6 +125,7 @@ def commune(
         promised_for=done.promised_for if gap_left else None,
         challenges_open=done.challenges_open,
         challenge_due=done.challenge_due,
+        unresolved_since=_earliest(seen.unresolved_since for seen in views),
     )
     moments += [*[moment for seen in views for moment in seen.turns], *reporters.values()]
     return Commune(
@@ -138,6 +139,12 @@ def commune(
         checks=tuple(checks(line)),
         due=min([moment for moment in moments if as_of < moment and (end is None or moment < end)], default=None),
     )
+
+
+def _earliest(moments: Iterable[datetime | None]) -> datetime | None:
+    found = min([moment for moment in moments if moment is not None], default=None)
+    # of two that are one instant, written with different offsets, either may come first
+    return found and found.astimezone(VIETNAM)
 
 
 def _float(share: Fraction) -> float:

@@ -95,6 +95,8 @@ class CommuneRow(Struct, frozen=True, kw_only=True, gc=False):
     challenges_open: int = 0
     challenge_due: Instant | None = None
     """The earliest deadline of an open challenge."""
+    unresolved_since: Instant | None = None
+    """When the first of the temporary states marked *unresolved* was to be over; None: none is."""
 
     @property
     def key(self) -> str:
@@ -150,6 +152,8 @@ class ProvinceRow(Struct, frozen=True, kw_only=True, gc=False):
     """Obliged reporter -> communes that it owes a report on."""
     reliability: dict[str, tuple[int, int]]
     """Reporter -> field measurements that agree with what it declared for the same operator and time, of how many."""
+    unresolved_since: Instant | None = None
+    """The earliest of the communes'."""
 
     @property
     def key(self) -> str:

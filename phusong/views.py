@@ -54,6 +54,8 @@ class View(Struct, frozen=True, kw_only=True, gc=False):
     marks: frozenset[Mark] = frozenset()
     turns: tuple[datetime, ...] = ()
     """When time alone changes this view (the end of a temporary state)."""
+    unresolved_since: datetime | None = None
+    """When the first of the temporary states that are unresolved was to be over; None: none is."""
 
     def fresh(self, as_of: datetime) -> bool:
         """Fresh until the deadline (plus grace) of the period after the one observed; then stale."""
@@ -244,6 +246,7 @@ def _inherited(line: Line, operator: str, obligations: Sequence[Obligation], as_
         fresh_until=min(seen.fresh_until for seen in views if seen.fresh_until),
         marks=marks,
         turns=tuple(moment for _, seen in found for moment in seen.turns),
+        unresolved_since=min([seen.unresolved_since for seen in views if seen.unresolved_since is not None], default=None),
     )
 
 
@@ -273,8 +276,8 @@ def _adjusted(line: Line, said: Said, base: View, as_of: datetime) -> View:
     return _with(adjusted, marks=frozenset(marks), turns=tuple(turns))
 
 
-def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], list[datetime], set[Mark]]:
-    """Place -> the measurement that found it dark, unless it was found lit later; when temporary ones turn, and how they are marked."""
+def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], list[datetime]]:
+    """Place -> the measurement that found it dark, unless it was found lit later; and when temporary ones turn."""
     lasting: dict[str, Stated] = {}
     passing: list[tuple[str, Stated]] = []
     for place, event in said.partial:
@@ -284,20 +287,16 @@ def _dark(line: Line, said: Said, as_of: datetime) -> tuple[dict[str, Stated], l
         elif key not in lasting or order(event) > order(lasting[key]):
             lasting[key] = event
     dark = {key: event for key, event in lasting.items() if _names(line, event, key) and not _lit(line, said, key, event)}
-    turns: list[datetime] = []
-    marks: set[Mark] = set()
+    turns = []
     for key, event in sorted(passing, key=lambda one: order(one[1])):
         until = event.data.until
         later = [*said.declared, *said.measured, *([lasting[key]] if key in lasting else [])]
         if until is None or not _names(line, event, key) or any(order(one) > order(event) for one in later):
             continue
         turns.append(until)
-        if as_of < until:
-            marks.add(Mark.INTERRUPTED)
-        else:
-            marks.add(Mark.UNRESOLVED)
+        if until <= as_of:
             dark[key] = event
-    return dark, turns, marks
+    return dark, turns
 
 
 def _names(line: Line, event: Stated, key: str) -> bool:
@@ -316,11 +315,11 @@ def _lit(line: Line, said: Said, key: str, dark: Stated) -> bool:
 
 def _darkened(line: Line, said: Said, base: View, as_of: datetime) -> View:
     """A place measured dark is added to the uncovered; one that may be among the uncovered already leaves `most` where it is."""
-    dark, turns, temporary = _dark(line, said, as_of)
-    marks = base.marks | temporary
+    dark, turns = _dark(line, said, as_of)
+    base = _timed(base, turns, as_of)
     new = {key: line.gap(event.data.uncovered)[key] for key, event in dark.items() if key not in base.gap}
     if not base.known or not new:
-        return _with(base, marks=marks, turns=(*base.turns, *turns))
+        return base
     gap = base.gap | new
     covered, most = base.covered, base.most
     if line.indicator.counts_places:
@@ -336,9 +335,18 @@ def _darkened(line: Line, said: Said, base: View, as_of: datetime) -> View:
         gap=gap,
         named=base.named and len(gap) == base.expected - covered,
         statements=tuple(statements),
-        marks=marks,
-        turns=(*base.turns, *turns),
     )
+
+
+def _timed(base: View, ends: Iterable[datetime], as_of: datetime) -> View:
+    """The view, marked for temporary states that nothing followed: interrupted until their ends, unresolved from then on."""
+    marks, turns, since = base.marks, base.turns, base.unresolved_since
+    for until in ends:
+        if as_of < until:
+            marks, turns = marks | {Mark.INTERRUPTED}, (*turns, until)
+        else:
+            marks, since = marks | {Mark.UNRESOLVED}, until if since is None else min(since, until)
+    return _with(base, marks=marks, turns=turns, unresolved_since=since)
 
 
 def _interrupted(line: Line, said: Said, base: View, as_of: datetime) -> View:
@@ -351,11 +359,8 @@ def _interrupted(line: Line, said: Said, base: View, as_of: datetime) -> View:
         data = event.data
         if data.until is None or any(order(one) > order(event) for one in lasting):
             continue
-        if as_of < data.until:
-            seen = _with(seen, marks=seen.marks | {Mark.INTERRUPTED}, turns=(*seen.turns, data.until))
-            continue
-        seen = _with(seen, marks=seen.marks | {Mark.UNRESOLVED})
-        if seen.known and seen.expected and data.expected:
+        seen = _timed(seen, [data.until], as_of)
+        if data.until <= as_of and seen.known and seen.expected and data.expected:
             seen = _lesser(line, seen, event)
     return seen
 

@@ -65,15 +65,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a measurement expires",
         "views.py",
-        "    marks: set[Mark] = set()\n",
-        "    marks: set[Mark] = set()\n"
+        "    turns = []\n",
+        "    turns = []\n"
         "    dark = {k: e for k, e in dark.items() if as_of < one_after(line.indicator.period, e.data.observed_at)}",
     ),
     Fault(
         "a temporary state counts at once",
         "views.py",
-        "        if as_of < data.until:\n            seen",
-        "        if False:\n            seen",
+        "if data.until <= as_of and seen.known",
+        "if seen.known",
     ),
     Fault("a temporary state is forgotten when it ends", "views.py", "seen = _lesser(line, seen, event)", "pass"),
     Fault(

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from phusong.events import Event, Method, Stated
+from phusong.indicators import Union
 from phusong.rows import CommuneRow, ProvinceRow, Row, State
 from phusong.views import Line, view
 from tests.models import RADIO, SPEAKERS, V1, V2, model, narrowed, rows_of, steady_model
@@ -118,6 +119,8 @@ def lower_measurements(draw: st.DrawFn) -> tuple[list[Event], Stated, datetime]:
     about = draw(st.sampled_from(list(rules.catalogue.indicators.values())))
     unit = rules.register.units[V1, draw(st.sampled_from(["00001", "00002", "00003", "00101"]))]
     obliged = rules.catalogue.obliged(about.id, unit.province, unit.code)
+    # of two authorities the one measured last is the latest, and may well say more than the other did
+    assume(about.union is not Union.LATEST or len({one.operator for one in obliged}) == 1)
     operator = draw(st.sampled_from([one.operator for one in obliged]))
     others = draw(several(events(rules, communes=(unit.code,), indicators=(about.id,), days=_IN_V1), 6))
     size = draw(st.integers(1, 5))
@@ -168,4 +171,4 @@ def test_what_lowers_the_earlier_of_two_authorities_does_not_make_it_the_latest(
     before, after = (rows_of(rules, many, as_of)[f"{V1}/00002/{SPEAKERS}"] for many in (said, [*said, lower]))
     assert isinstance(before, CommuneRow)
     assert isinstance(after, CommuneRow)
-    assert msgspec.structs.replace(after, marks=before.marks) == before
+    assert msgspec.structs.replace(after, marks=before.marks, unresolved_since=before.unresolved_since) == before

@@ -124,6 +124,7 @@ def test_a_temporary_state_interrupts_until_its_end_or_a_later_lasting_statement
             later = [one.data.until for one in passing if one.data.until and (one.data.observed_at, one.time) > latest]
             assert (Mark.INTERRUPTED in row.marks) == any(as_of < until for until in later)
             assert (Mark.UNRESOLVED in row.marks) == any(until <= as_of for until in later)
+            assert row.unresolved_since == min((until for until in later if until <= as_of), default=None)
 
 
 @settings(max_examples=60)

@@ -68,4 +68,5 @@ def test_marks_stay_until_something_is_stated_or_a_temporary_state_is_over(silen
             # what was said to be for a time ends at that time, and begins with its statement alone
             assert Mark.INTERRUPTED in was.marks or Mark.INTERRUPTED not in now.marks
             assert Mark.UNRESOLVED not in was.marks or Mark.UNRESOLVED in now.marks
+            assert was.unresolved_since is None or now.unresolved_since == was.unresolved_since
             assert Mark.CONTESTED in was.marks or Mark.CONTESTED not in now.marks
