@@ -14,10 +14,13 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from ops.acknowledging import ack
 from ops.chasing import chase
 from ops.dead_letters import app as dead_letters_app
 from ops.gateway import gateway
 from ops.keys import keys_app
+from ops.notifying import notify
+from ops.reporting import report_app
 from ops.sending import send
 from ops.simulation import simulate
 from ops.template import template
@@ -58,6 +61,9 @@ app.command(gateway)
 app.command(keys_app)
 app.command(dead_letters_app)
 app.command(chase)
+app.command(ack)
+app.command(notify)
+app.command(report_app)
 
 
 @app.command
@@ -432,9 +438,9 @@ def _print_rows(provinces: list[dict[str, object]], gaps: Callable[[dict[str, ob
 def _trouble_types() -> tuple[type[Exception], ...]:
     from confluent_kafka import KafkaException
 
+    from feed.reading import ReadingError
     from ops.demo import DemoError
     from ops.local_kafka import LocalKafkaError
-    from ops.reading import ReadingError
     from ops.table import FeedUnreachableError
     from producers.publisher import PublishError
 
