@@ -1,4 +1,4 @@
-# One image for every phusong process: `phusong worker`, `phusong feed`, `phusong topics apply`.
+# One image for every phusong process: `phusong worker`, `feed`, `gateway`, `notify`, `topics apply`.
 
 FROM python:3.11.15-slim-bookworm AS build
 WORKDIR /src
@@ -9,11 +9,13 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
     && /opt/phusong/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt -c constraints.txt
 COPY LICENSE README.md ./
 COPY phusong phusong
+COPY access access
 COPY producers producers
 COPY streams streams
 COPY feed feed
 COPY ops ops
 COPY seeds seeds
+COPY docs/runbooks docs/runbooks
 RUN /opt/phusong/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
 FROM python:3.11.15-slim-bookworm

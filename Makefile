@@ -7,7 +7,7 @@ NAME ?= rebuild
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo check test integration e2e faults mutants fuzz bench clean
+.PHONY: help setup tools demo check test integration e2e faults up mutants fuzz bench screenshots clean
 
 help: ## list these commands
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,14 +49,26 @@ e2e: $(STAMP) ## from a sent event to a firing alert, with a real Prometheus
 faults: $(STAMP) ## workers killed and stopped, the broker restarted, a topic created again
 	$(BIN)/pytest tests/faults
 
+up: ## everything in containers on this machine, with Docker Compose; the first time it makes Grafana's password
+	@mkdir -p -m 700 secrets
+	@for name in grafana-admin-password ioc-webhook-secret; do \
+		test -s secrets/$$name || head -c 24 /dev/urandom | base64 > secrets/$$name; done
+	@test -e secrets/smtp-password || : > secrets/smtp-password
+	@# readable for the container's user, behind a directory that is not readable for this machine's other users
+	@chmod 444 secrets/grafana-admin-password secrets/ioc-webhook-secret secrets/smtp-password
+	docker compose up --build --wait
+
 mutants: $(STAMP) ## deliberate faults in the core, each caught by a test (about ten minutes); prints one JSON object
 	@$(BIN)/python -m tests.mutants
 
 fuzz: $(STAMP) ## a million inputs to the decoders (about twenty minutes); prints one JSON object
 	@$(BIN)/python -m tests.fuzz --runs 1000000 $(ARGS) 2>/dev/null
 
-bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway, send or simulate); prints one JSON object
+bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway, send, simulate or feed); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
+
+screenshots: $(STAMP) ## take the pictures of docs/images/ from a running system, with the Chromium of this machine
+	@$(BIN)/python -m tests.screenshots
 
 clean: ## remove what these commands made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -6,26 +6,21 @@
         changed or due ──> publishing.py ──> coverage.verdicts.v1, then coverage.{communes,provinces}.v1, then progress.py
 
 Comes in: settings and rules. Goes out: a Faust app; `run` runs it until SIGTERM (exit code 0) or until it cannot go on (3).
-Owns nothing itself. Only this module and ownership.py know Faust.
+Owns nothing itself. Only this module, ownership.py, notify.py and faust_app.py know Faust.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import tempfile
-import threading
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
 
 import faust
 
 from phusong.rules import Rules
 from phusong.settings import Settings
+from streams import faust_app
 from streams.carrier import Carrier
-from streams.delivery import Delivery, Fatal
+from streams.delivery import Delivery
 from streams.metrics import Metrics
 from streams.ownership import Ownership
 from streams.publishing import Publishing
@@ -34,29 +29,12 @@ from streams.watch import Watch
 
 log = logging.getLogger(__name__)
 
-# A worker without a share never polls and must not be thrown out for it; the protocol's limit is 2^31 ms.
-_NEVER_SECONDS = 20 * 24 * 3600.0
 _LAST_FLUSH_SECONDS = 3.0
-_LEAVE_SECONDS = 8.0
-"""Faust waits for ever to leave a broker that is gone: its consumer's thread dies of a cancelled retry, and nobody tells who waits."""
 
 
 def build_app(settings: Settings, rules: Rules) -> faust.App:
     """The Faust app with its one service. Nothing is connected before the app is started."""
-    # Faust wants a directory, and with no tables keeps nothing in it: one for all workers, so that a killed one leaves none behind
-    scratch = Path(tempfile.gettempdir()) / f"phusong-worker-{os.getuid()}"
-    app = faust.App(
-        "phusong",
-        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
-        store="memory://",
-        datadir=str(scratch),
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        broker_session_timeout=settings.session_seconds,
-        broker_heartbeat_interval=settings.session_seconds / 10,
-        broker_max_poll_interval=_NEVER_SECONDS,
-        web_enabled=False,
-    )
+    app = faust_app.faust_app("phusong", settings)
     ownership = Ownership(app)
 
     @app.service
@@ -64,13 +42,14 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
         """Runs the loops; the first that fails ends the process with 3."""
 
         def on_init(self) -> None:
+            kafka = settings.kafka()
             self.exit_code = 0
             self.at_work: list[asyncio.Future[None]] = []
             self.metrics = Metrics(rules.number)
-            self.delivery = Delivery(settings.bootstrap_servers)
-            self.verdicts = Verdicts(settings.bootstrap_servers, settings.session_seconds)
-            self.watch = Watch(settings.bootstrap_servers, settings.heartbeat_seconds)
-            self.carrier = Carrier(settings.bootstrap_servers, rules, ownership, self.delivery, self.metrics)
+            self.delivery = Delivery(kafka)
+            self.verdicts = Verdicts(kafka, settings.session_seconds)
+            self.watch = Watch(kafka, settings.heartbeat_seconds)
+            self.carrier = Carrier(kafka, rules, ownership, self.delivery, self.metrics)
             self.publishing = Publishing(
                 settings, rules.number, self.carrier, ownership, self.delivery, self.verdicts, self.metrics, lambda: self.watch.log_id
             )
@@ -82,7 +61,7 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
 
         @faust.Service.task
         async def _run(self) -> None:
-            await _or_exit(self, self.watch.start)
+            await faust_app.or_exit(self, self.watch.start)
             for loop in (
                 self.carrier.carry,
                 self.publishing.beat,
@@ -90,7 +69,7 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
                 self.publishing.commit,
                 lambda: self.watch.watch(self.carrier.progress),
             ):
-                self.at_work.append(self.add_future(_or_exit(self, loop)))
+                self.at_work.append(self.add_future(faust_app.or_exit(self, loop)))
 
         async def _revoked(self) -> None:
             # the next owner starts when this returns: let what is under way arrive before
@@ -98,9 +77,7 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
             await self.verdicts.settled()
 
         async def on_stop(self) -> None:
-            last_resort = threading.Timer(_LEAVE_SECONDS, os._exit, [self.exit_code])
-            last_resort.daemon = True
-            last_resort.start()
+            faust_app.leave_in_time(self.exit_code)
             # Faust would cancel them only after this: they must not find closed what they use
             for loop in self.at_work:
                 loop.cancel()
@@ -113,21 +90,6 @@ def build_app(settings: Settings, rules: Rules) -> faust.App:
     return app
 
 
-async def _or_exit(service: Any, loop: Callable[[], Awaitable[Any]]) -> None:
-    try:
-        await loop()
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        service.exit_code = 3
-        if isinstance(error, Fatal):
-            log.critical("%s", error)
-        else:
-            log.critical("the worker failed and ends, another may take over", exc_info=error)
-        raise SystemExit(3) from error
-
-
 def run(settings: Settings, rules: Rules) -> None:
     """Run a worker in this process; raises SystemExit with 0 (SIGTERM, SIGINT) or 3."""
-    worker = faust.Worker(build_app(settings, rules), loglevel="info", redirect_stdouts=False, quiet=True)
-    worker.execute_from_commandline()
+    faust_app.run(build_app(settings, rules))

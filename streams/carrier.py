@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from phusong.admission import Admission
 from phusong.rules import Rules
+from phusong.settings import Kafka
 from phusong.topics import SOURCES
 from streams import dead_letters
 from streams.delivery import Delivery, Fatal
@@ -62,9 +63,9 @@ class Held:
 class Carrier:
     """Follows the ownership, carries records into shares."""
 
-    def __init__(self, bootstrap_servers: str, rules: Rules, ownership: Ownership, delivery: Delivery, metrics: Metrics) -> None:
+    def __init__(self, kafka: Kafka, rules: Rules, ownership: Ownership, delivery: Delivery, metrics: Metrics) -> None:
         self.held: dict[int, Held] = {}
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
         self._rules = rules
         self._ownership = ownership
         self._delivery = delivery
@@ -74,10 +75,10 @@ class Carrier:
         self._known: dict[int, Share] = {}
         self._stop = threading.Event()
         self._reading: asyncio.Task[dict[int, Outputs]] | None = None
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
+        self._admin = AdminClient({**kafka.options(), "log_level": 3})
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.options(),
                 "client.id": "phusong-worker",
                 "group.id": "phusong-unused",  # required by the client; nothing is ever committed to it
                 "enable.auto.commit": False,
@@ -91,7 +92,7 @@ class Carrier:
                 "log_level": 3,
             }
         )
-        self.progress = Progress(bootstrap_servers, rules.number)
+        self.progress = Progress(kafka, rules.number)
 
     async def carry(self) -> None:
         """Until cancelled: adopt what Faust assigns, and fold what the broker has."""
@@ -140,7 +141,7 @@ class Carrier:
                     for topic in _DOMAIN_OF
                 ]
             )
-            reading = asyncio.to_thread(read_outputs, self._bootstrap_servers, self._rules.number, shares, self._stop)
+            reading = asyncio.to_thread(read_outputs, self._kafka, self._rules.number, shares, self._stop)
             self._reading = asyncio.create_task(reading)
 
     async def _prepare(self, shares: frozenset[int]) -> dict[int, Held]:

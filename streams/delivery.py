@@ -12,6 +12,8 @@ from functools import partial
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from phusong.settings import Kafka
+
 Headers = list[tuple[str, bytes | None]]
 
 UNDER_WAY_MAX = 10_000
@@ -25,13 +27,13 @@ class Fatal(Exception):  # noqa: N818 - what it means for the worker
 class Delivery:
     """Sends to named partitions; counts what is under way."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, kafka: Kafka) -> None:
         self.failure: str | None = None
         self._sent = 0
         self._under_way: set[int] = set()
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.options(),
                 "client.id": "phusong-worker",
                 "enable.idempotence": True,  # a retry never writes a record twice or out of order
                 "acks": "all",

@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from phusong import rows
 from phusong.rows import VerdictEvent
+from phusong.settings import Kafka
 from phusong.topics import COMMUNES, PROVINCES, VERDICTS
 from streams.delivery import Fatal
 
@@ -32,12 +33,12 @@ class Outputs:
         """The offset after the last verdict: whoever finds another end has missed one."""
 
 
-def read_outputs(bootstrap_servers: str, own_rules: int, shares: frozenset[int], stop: threading.Event) -> dict[int, Outputs]:
+def read_outputs(kafka: Kafka, own_rules: int, shares: frozenset[int], stop: threading.Event) -> dict[int, Outputs]:
     """Blocking (run it in a thread; `stop` ends it). Raises KafkaException when the broker cannot be read, Fatal on rows of newer rules."""
     found = {number: Outputs() for number in shares}
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **kafka.options(),
             "client.id": "phusong-worker-outputs",
             "group.id": "phusong-unused",  # required by the client; nothing is ever committed to it
             "enable.auto.commit": False,

@@ -13,6 +13,7 @@ import logging
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from phusong.settings import Kafka
 from phusong.topics import PROGRESS_GROUP
 from streams.delivery import Fatal
 
@@ -24,11 +25,11 @@ Positions = dict[tuple[str, int], int]
 class Progress:
     """Reads and writes the committed offsets; every call to the broker runs in a thread."""
 
-    def __init__(self, bootstrap_servers: str, rules: int) -> None:
+    def __init__(self, kafka: Kafka, rules: int) -> None:
         # not the carrier's consumer: while one thread waits for a broker that is away, consume() of the same one waits, too
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.options(),
                 "client.id": "phusong-worker-progress",
                 "group.id": PROGRESS_GROUP,  # never subscribed: it joins no group, the name is for commits alone
                 "enable.auto.commit": False,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from phusong.settings import Kafka
 from phusong.topics import VERDICTS
 from streams.delivery import Fatal
 from streams.fence import uptime_seconds
@@ -26,12 +27,12 @@ class Elsewhere(Exception):  # noqa: N818 - not an error: the history went on wi
 class Verdicts:
     """Appends for one share after the other."""
 
-    def __init__(self, bootstrap_servers: str, session_seconds: float) -> None:
+    def __init__(self, kafka: Kafka, session_seconds: float) -> None:
         self._patience_seconds = session_seconds / 2
         self._one_at_a_time = asyncio.Lock()
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.options(),
                 "client.id": "phusong-worker-verdicts",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -42,7 +43,7 @@ class Verdicts:
         )
         self._ends = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.options(),
                 "client.id": "phusong-worker-verdicts",
                 "group.id": "phusong-unused",  # required by the client; nothing is ever committed to it
                 "enable.auto.commit": False,

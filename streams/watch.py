@@ -13,6 +13,7 @@ import logging
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from phusong.settings import Kafka
 from phusong.topics import SOURCES, log_id
 from streams.delivery import Fatal
 from streams.progress import Progress
@@ -25,10 +26,10 @@ _TIMEOUT_SECONDS = 5.0
 class Watch:
     """Looks at every heartbeat."""
 
-    def __init__(self, bootstrap_servers: str, heartbeat_seconds: float) -> None:
+    def __init__(self, kafka: Kafka, heartbeat_seconds: float) -> None:
         self.log_id = ""
         self._heartbeat_seconds = heartbeat_seconds
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
+        self._admin = AdminClient({**kafka.options(), "log_level": 3})
 
     async def start(self) -> None:
         """Note the ids of the source topics. Raises Fatal where they cannot be had."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +19,9 @@ TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NAMES = sorted(SERVICES)
-OURS = ["feed", "gateway", "topics", "worker"]
+ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
+OURS = ["feed", "gateway", "notify", "topics", "worker"]
+SECRET = re.compile("PASSWORD|SECRET|TOKEN|KEY$")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 
@@ -60,17 +61,66 @@ def test_ports_are_published_on_this_machine_only(name: str) -> None:
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port), port
 
 
-def test_there_is_no_default_password() -> None:
-    """Compose refuses to start without one, and says what to do."""
-    secrets = {
-        key: value
-        for service in SERVICES.values()
+def test_no_port_is_published_twice() -> None:
+    """The second service would not start."""
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(set(ports)) == len(ports)
+
+
+def test_secrets_are_files_and_none_has_a_default() -> None:
+    """What is in a variable is shown by `docker inspect`; a file that is missing stops the service that needs it."""
+    named = {
+        (name, key): value
+        for name, service in SERVICES.items()
         for key, value in service.get("environment", {}).items()
-        if re.search("PASSWORD|SECRET|TOKEN", key)
+        if SECRET.search(key.removesuffix("_FILE"))
     }
-    assert set(secrets) == {"GF_SECURITY_ADMIN_PASSWORD"}
-    assert all(re.fullmatch(r"\$\{\w+:\?.+\}", value) for value in secrets.values())
+    assert {key for _, key in named} == {"GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_SMTP_PASSWORD__FILE", "PHUSONG_WEBHOOK_SECRET_FILE"}
+    for (name, _), value in named.items():
+        assert Path(value).parent == Path("/run/secrets")
+        assert Path(value).name in SERVICES[name]["secrets"]
+    used = {one for service in SERVICES.values() for one in service.get("secrets", [])}
+    assert used == {Path(value).name for value in named.values()} | {"ioc-webhook-secret"}  # the last is read by the contact point
+    assert {name: one["file"] for name, one in COMPOSE["secrets"].items()} == {name: f"./secrets/{name}" for name in used}
     assert SERVICES["grafana"]["environment"]["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert not SECRET.search("".join(re.findall(r"\$\{(\w+)", TEXT)))
+
+
+def test_secrets_stay_out_of_the_image_and_of_the_repository() -> None:
+    """Whoever has the source or the image has none of them."""
+    assert {"/.env", "/secrets/"} <= set((ROOT / ".gitignore").read_text("utf-8").splitlines())
+    assert (ROOT / ".dockerignore").read_text("utf-8").splitlines()[1] == "*"
+
+
+def test_every_variable_is_explained_and_may_be_left_out() -> None:
+    """`docker compose up` starts without a .env; whoever wants more finds each variable in the example."""
+    used = dict(re.findall(r"\$\{(\w+)(:-[^}]*)?\}", TEXT))
+    assert all(used.values())
+    shown = set(re.findall(r"^#?(\w+)=", ENV_EXAMPLE, re.MULTILINE))
+    assert shown == used.keys() | {"COMPOSE_PROFILES"}
+    pages = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("install.md", "webhook.md"))
+    assert [name for name in sorted(shown) if name not in pages] == []
+
+
+def test_what_alerting_takes_from_the_environment_is_given_to_grafana() -> None:
+    """A contact point with an empty address sends nothing, and says nothing."""
+    alerting = ROOT / "dashboards" / "grafana" / "provisioning" / "alerting"
+    # "$$" is a dollar for Grafana; annotations and templates have {{ $labels }} in small letters
+    wanted = {name for file in alerting.glob("*.yaml") for name in re.findall(r"(?<!\$)\$\{?([A-Z][A-Z0-9_]+)", file.read_text("utf-8"))}
+    assert wanted <= SERVICES["grafana"]["environment"].keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_has_no_privilege_and_a_bound_on_memory(name: str) -> None:
+    """One that goes wrong takes nothing else with it."""
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] <= 512
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "devices", "user"}
+    # Kafka and Grafana write beside their data when they start
+    assert service.get("read_only", False) is (name not in ("kafka", "grafana"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,47 +168,62 @@ def test_our_environment_is_made_of_settings_that_exist() -> None:
 
 
 def test_commands_are_those_of_the_command_line() -> None:
-    """One image, four roles."""
+    """One image, five roles."""
     assert {name: SERVICES[name]["command"] for name in OURS} == {
         "feed": ["feed"],
         "gateway": ["gateway"],
+        "notify": ["notify"],
         "topics": ["topics", "apply"],
         "worker": ["worker"],
     }
 
 
+def test_the_webhook_is_called_only_where_it_is_asked_for() -> None:
+    """Everything else starts without a profile."""
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {"notify": ["webhook"]}
+
+
 def test_one_of_the_two_alert_sets_is_loaded() -> None:
-    """Grafana's; Prometheus gets a configuration without rule_files, and not the directory where rules.yml lies."""
+    """Grafana's; Prometheus gets its recording rules, which alert nobody, and not the file of its own alerts."""
     prometheus = yaml.safe_load((ROOT / "dashboards/prometheus/prometheus.yml").read_text("utf-8"))
-    assert "rule_files" not in prometheus
     assert "alerting" not in prometheus
-    assert [source for source, *_ in _mounts(SERVICES["prometheus"]) if source.startswith(".")] == [
-        "./dashboards/prometheus/prometheus.yml"
-    ]
+    mounted = {target: source for source, target, _ in _mounts(SERVICES["prometheus"]) if source.startswith(".")}
+    assert mounted.pop("/etc/prometheus/prometheus.yml") == "./dashboards/prometheus/prometheus.yml"
+    assert {f"/etc/prometheus/{file}" for file in prometheus.get("rule_files", [])} == mounted.keys()
+    for source in mounted.values():
+        rules = [rule for group in yaml.safe_load((ROOT / source).read_text("utf-8"))["groups"] for rule in group["rules"]]
+        assert rules
+        assert all("record" in rule for rule in rules)
     assert ("./dashboards/grafana/provisioning", "/etc/grafana/provisioning", "ro") in _mounts(SERVICES["grafana"])
 
 
 def test_prometheus_scrapes_the_ports_that_services_listen_on() -> None:
     """Service names and ports of the compose network."""
     prometheus = yaml.safe_load((ROOT / "dashboards/prometheus/prometheus.yml").read_text("utf-8"))
-    found = {(name, target["port"]) for job in prometheus["scrape_configs"] for target in job["dns_sd_configs"] for name in target["names"]}
-    assert found == {
-        ("feed", SERVICES["feed"]["environment"]["PHUSONG_FEED_PORT"]),
-        ("worker", SERVICES["worker"]["environment"]["PHUSONG_WORKER_METRICS_PORT"]),
-        ("gateway", SERVICES["gateway"]["environment"]["PHUSONG_GATEWAY_PORT"]),
+    found = {
+        (job["job_name"], name, target["port"])
+        for job in prometheus["scrape_configs"] for target in job["dns_sd_configs"] for name in target["names"]
+    }  # fmt: skip
+    ports = {
+        "feed": "PHUSONG_FEED_PORT",
+        "worker": "PHUSONG_WORKER_METRICS_PORT",
+        "gateway": "PHUSONG_GATEWAY_PORT",
+        "notify": "PHUSONG_NOTIFY_METRICS_PORT",
     }
+    assert found == {(f"phusong-{name}", name, SERVICES[name]["environment"][port]) for name, port in ports.items()}
 
 
 def test_grafana_finds_prometheus_and_the_dashboards_where_they_are() -> None:
     """The datasource's host is a service; the provider's path and the home page lie in what is mounted."""
     provisioning = ROOT / "dashboards" / "grafana" / "provisioning"
     (source,) = yaml.safe_load((provisioning / "datasources/phusong.yaml").read_text("utf-8"))["datasources"]
-    (provider,) = yaml.safe_load((provisioning / "dashboards/phusong.yaml").read_text("utf-8"))["providers"]
+    providers = yaml.safe_load((provisioning / "dashboards/phusong.yaml").read_text("utf-8"))["providers"]
     assert source["url"] == "http://prometheus:9090"
     targets = {target: here for here, target, _ in _mounts(SERVICES["grafana"])}
-    assert provider["options"]["path"] in targets
+    (root,) = [target for target in targets if target == "/etc/grafana/dashboards"]
     home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
-    assert (ROOT / targets[str(home.parent)] / home.name).is_file()
+    for path in (*(Path(provider["options"]["path"]) for provider in providers), home):
+        assert (ROOT / targets[root] / path.relative_to(root)).exists(), path
 
 
 def test_kafka_is_reached_from_inside_and_from_this_machine() -> None:
@@ -178,6 +243,7 @@ def test_health_checks_ask_the_program_itself() -> None:
     assert "kafka-broker-api-versions.sh" in asked["kafka"]
     assert f":{SERVICES['feed']['environment']['PHUSONG_FEED_PORT']}/readyz" in asked["feed"]
     assert f":{SERVICES['worker']['environment']['PHUSONG_WORKER_METRICS_PORT']}/metrics" in asked["worker"]
+    assert f":{SERVICES['notify']['environment']['PHUSONG_NOTIFY_METRICS_PORT']}/metrics" in asked["notify"]
     assert f":{SERVICES['gateway']['environment']['PHUSONG_GATEWAY_PORT']}/readyz" in asked["gateway"]
 
 
@@ -206,9 +272,8 @@ def test_compose_itself_accepts_the_file_where_it_is_installed() -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         return
-    environment = os.environ | {"GRAFANA_ADMIN_PASSWORD": "only-for-this-check"}
     done = subprocess.run(
-        [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"],
-        capture_output=True, text=True, check=False, env=environment,
+        [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "--profile", "webhook", "config", "--quiet"],
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
