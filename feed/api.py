@@ -7,31 +7,36 @@ as they happen. Owns the reading thread's and the stream's life. What cannot be 
 from __future__ import annotations
 
 import asyncio
-import html
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream as Streamed
 from litestar.types import ASGIApp, Message, Scope
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from feed.answers import CONTENT_TYPES, body_of, form_of, is_known, tag_of
-from feed.metrics import FeedCollector, program_version
+from feed.heads import with_heads
+from feed.metrics import FeedMetrics, program_version
+from feed.on_demand import OnDemand
 from feed.openapi import EVENTS_FILTERS, EVENTS_PATH, openapi
 from feed.paging import page
 from feed.problems import Refused, respond
 from feed.query import read_query
+from feed.question import EVIDENCE_FORMS, EVIDENCE_PATH, Asking, read_question
 from feed.resources import RESOURCES, Resource, Source
-from feed.snapshot import Reader
+from feed.runbooks import runbooks
+from feed.sign_in import Readers
+from feed.snapshot import Change, Reader, Reset
 from feed.stream import STREAMS_MAX, EventStream, Heartbeat, Stream, moment
+from feed.wallboard.pages import wallboard
 from phusong.rules import Rules
 from phusong.settings import Settings
 
@@ -46,17 +51,12 @@ HEADERS = {
 
 AnyRequest = Request[Any, Any, Any]
 
-INDEX = """<!doctype html>
-<html lang="vi"><meta charset="utf-8"><title>Phủ sóng</title>
-<h1>Phủ sóng</h1>
-<p>Giám sát phủ sóng viễn thông, phát thanh - truyền hình, bưu chính đến từng xã.<br>
-<span lang="en">Commune-level coverage of telecom, broadcast and postal services.</span></p>
-<ul>{links}</ul></html>
-"""
 LINKS = (
     *((one.path, one.summary) for one in RESOURCES),
+    (EVIDENCE_PATH, "vì sao một xã được tính như vậy (why a commune counts as it does)"),
     (EVENTS_PATH, "luồng thay đổi (changes as they happen, server-sent events)"),
     (SCHEMA_PATH, "mô tả API (OpenAPI)"),
+    ("/runbooks", "phải làm gì khi có cảnh báo (what to do when an alert fires)"),
     ("/metrics", "số đo cho Prometheus (metrics)"),
     ("/healthz", "tiến trình còn sống (alive)"),
     ("/readyz", "đã đọc hết dữ liệu (caught up)"),
@@ -70,10 +70,18 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
         return settings.as_of(datetime.now(UTC))
 
     stream = Stream(rules, as_of)
-    reader = Reader(settings.bootstrap_servers, stream.publish)
+
+    def tell(change: Change) -> None:
+        stream.publish(change)
+        if isinstance(change, Reset):
+            # every line is written now for the first time: no scraper is to wait for that, and no change
+            threading.Thread(target=metrics.scrape, args=("",), name="feed-metrics", daemon=True).start()
+
+    reader = Reader(settings.kafka(), tell)
     source = Source(reader.snapshot, rules, as_of)
-    registry = CollectorRegistry()
-    registry.register(FeedCollector(reader, stream, rules, as_of))
+    on_demand = OnDemand(settings.kafka(), rules)
+    metrics = FeedMetrics(reader, stream, rules, as_of)
+    readers = Readers(settings)
 
     def heartbeat() -> Heartbeat:
         return Heartbeat(as_of=as_of(), ready=reader.ready, kafka_seen=moment(reader.kafka_seen))
@@ -87,10 +95,25 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
             yield
         finally:
             beating.cancel()
+            on_demand.close()
             await asyncio.to_thread(reader.stop)
 
     app = Litestar(
-        [*_pages(reader, registry, rules), _events(stream, rules), *(_listing(resource, source) for resource in RESOURCES)],
+        [
+            *_pages(reader, metrics, rules),
+            *runbooks(),
+            *readers.pages(),
+            Router(
+                "/",
+                route_handlers=[
+                    _schema(rules, readers),
+                    _events(stream, rules, readers),
+                    *(_listing(resource, source) for resource in RESOURCES),
+                    _evidence(source, Asking(source, on_demand, settings.as_of)),
+                ],
+                guards=[readers.guard] if readers.named else [],
+            ),
+        ],
         lifespan=[reading],
         exception_handlers={Refused: respond, HTTPException: respond, Exception: respond},
         before_send=[_add_headers],
@@ -100,25 +123,20 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
         # what is logged, and where, is up to the process
         logging_config=None,
     )
+    app.asgi_handler = with_heads(app.asgi_handler)
     app.state.reader = reader
     app.state.stream = stream
     return app
 
 
-def _pages(reader: Reader, registry: CollectorRegistry, rules: Rules) -> list[HTTPRouteHandler]:
-    """What is not of /api/v1, and the description of what is."""
-    document = msgspec.json.encode(openapi(rules, program_version()))
-
-    @get("/", media_type=MediaType.HTML, sync_to_thread=False)
-    def index() -> str:
-        links = "".join(f'<li><a href="{html.escape(path)}">{html.escape(path)}</a>: {html.escape(text)}</li>' for path, text in LINKS)
-        return INDEX.format(links=links)
+def _pages(reader: Reader, metrics: FeedMetrics, rules: Rules) -> list[HTTPRouteHandler]:
+    """The wallboard, what is for those who run the feed, and the description of /api/v1."""
 
     @get("/metrics", sync_to_thread=True)
-    def metrics(request: AnyRequest) -> Response[bytes]:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    def scrape(request: AnyRequest) -> Streamed:
+        pieces, content_type = metrics.scrape(request.headers.get("accept", ""))
         # as a header: to a media type of text the framework would add a second charset
-        return Response(encode(registry), headers={"content-type": content_type})
+        return Streamed(_each(pieces), headers={"content-type": content_type, "content-length": str(sum(map(len, pieces)))})
 
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
     def healthz() -> Response[str]:
@@ -128,14 +146,27 @@ def _pages(reader: Reader, registry: CollectorRegistry, rules: Rules) -> list[HT
     def readyz() -> Response[str]:
         return Response("ready\n", status_code=200) if reader.ready else Response("still reading what Kafka holds\n", status_code=503)
 
+    return [scrape, healthz, readyz, *wallboard(rules, LINKS)]
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """One after the other, each when the one before is taken."""
+    for one in pieces:
+        yield one
+
+
+def _schema(rules: Rules, readers: Readers) -> HTTPRouteHandler:
+    """The address of the description."""
+    document = msgspec.json.encode(openapi(rules, program_version(), named=readers.named))
+
     @get(SCHEMA_PATH, sync_to_thread=False)
     def schema() -> Response[bytes]:
         return Response(document, headers={"content-type": "application/json"})
 
-    return [index, metrics, healthz, readyz, schema]
+    return schema
 
 
-def _events(stream: Stream, rules: Rules) -> HTTPRouteHandler:
+def _events(stream: Stream, rules: Rules, readers: Readers) -> HTTPRouteHandler:
     """The address of the changes."""
 
     @get(EVENTS_PATH)
@@ -143,7 +174,7 @@ def _events(stream: Stream, rules: Rules) -> HTTPRouteHandler:
         query = read_query(_query_text(request), EVENTS_FILTERS, (), rules)
         if len(stream) >= STREAMS_MAX:
             raise Refused(503, f"{STREAMS_MAX} clients read events already; come back in a moment", headers={"retry-after": "5"})
-        return EventStream(stream, query, request.headers.get("last-event-id", ""))
+        return readers.watched(EventStream(stream, query, request.headers.get("last-event-id", "")), request)
 
     return events
 
@@ -166,6 +197,23 @@ def _listing(resource: Resource[Any], source: Source) -> HTTPRouteHandler:
         return Response(body, headers={**headers, "content-type": CONTENT_TYPES[form]})
 
     return listing
+
+
+def _evidence(source: Source, asking: Asking) -> HTTPRouteHandler:
+    """The address of the evidence."""
+
+    @get(EVIDENCE_PATH)
+    async def evidence(request: AnyRequest) -> Response[bytes]:
+        question = read_question(_query_text(request), source.rules, source.as_of())
+        form_of(question.query, request.headers.get("accept", ""), EVIDENCE_FORMS)
+        body = await asking.answer(question)
+        tag = tag_of([body])
+        headers = {"etag": tag, "cache-control": "no-cache", "vary": "accept"}
+        if is_known(tag, request.headers.get("if-none-match", "")):
+            return Response(b"", status_code=304, headers=headers)
+        return Response(body, headers={**headers, "content-type": CONTENT_TYPES["json"]})
+
+    return evidence
 
 
 def _next(resource: Resource[Any], source: Source, pairs: tuple[tuple[str, str], ...], cursor: str) -> str:

@@ -10,7 +10,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from feed.evidence import Explanation, Operator, Said
 from feed.resources import (
+    ListedAcknowledgement,
     ListedIndicator,
     ListedObligation,
     ListedReporter,
@@ -20,12 +22,14 @@ from feed.resources import (
     PublishedCommune,
     PublishedProvince,
     PublishedVerdict,
+    Taken,
 )
-from phusong.events import Origin
+from feed.why import Text
+from phusong.events import Method, Origin
 from phusong.indicators import Union
 from phusong.periods import Period
 from phusong.register import Base
-from phusong.rows import Cause, CauseKind, Mark, State, Verdict
+from phusong.rows import Cause, CauseKind, CommuneRow, Mark, State, Verdict
 
 
 def _at(text: str) -> datetime:
@@ -35,6 +39,7 @@ def _at(text: str) -> datetime:
 _POSTAL = "postal.staffed_point"
 _LIST = "2020-01-01"
 _REPORTER = "assumed-postal-reporter"
+_VERDICT_ID = "3a3f6e9f8d0c4b5e9a7d1c2b3e4f5a6b"
 
 COMMUNE = PublishedCommune(
     vintage=_LIST,
@@ -94,6 +99,15 @@ PROVINCE = PublishedProvince(
     reliability={},
     as_of=_at("2023-07-20"),
     published=_at("2023-07-20"),
+    verdict_id=_VERDICT_ID,
+    verdict_since=_at("2023-07-20"),
+    acknowledged=Taken(
+        owner="Phòng Bưu chính - Viễn thông",
+        reason="đã gửi văn bản đôn đốc, hẹn 31/07",
+        source="assumed-province-office",
+        origin=Origin.ASSUMED,
+        time=_at("2023-07-21"),
+    ),
 )
 VERDICT = PublishedVerdict(
     vintage=_LIST,
@@ -109,8 +123,65 @@ VERDICT = PublishedVerdict(
     as_of=_at("2023-07-20"),
     rules=12,
     cause=Cause(kind=CauseKind.STATEMENT, events=(f"{_REPORTER} 2023-06/02275",)),
-    id="3a3f6e9f8d0c4b5e9a7d1c2b3e4f5a6b",
+    id=_VERDICT_ID,
     published=_at("2023-07-20"),
+)
+
+EVIDENCE = Explanation(
+    as_of=_at("2023-07-20"),
+    rules=12,
+    kind="xã",
+    row=CommuneRow(**{name: getattr(COMMUNE, name) for name in CommuneRow.__struct_fields__}),
+    definition=Text("…", "…"),
+    operators=[
+        Operator(
+            operator=_REPORTER,
+            reporters=(_REPORTER,),
+            state="fresh",
+            covered=0.0,
+            most=0.0,
+            expected=1,
+            fresh_until=_at("2023-09-05"),
+            rule=Text("khai báo, báo cáo lâu dài duy nhất", "a declaration, the only lasting statement"),
+        )
+    ],
+    union=[Text("lấy báo cáo được quan sát sau cùng", "the view observed last counts")],
+    marks=[Text("số liệu hoặc trọng số giả định", "assumed: a statement or the weight is assumed")],
+    changes=[
+        Text(
+            f"{_REPORTER}: quá hạn từ 05/09/2023 nếu không có báo cáo mới", f"{_REPORTER}: goes stale on 2023-09-05 without a newer report"
+        )
+    ],
+    next_due=_at("2023-09-05"),
+    statements=[
+        Said(
+            id="2023-06/02275",
+            withdraws=False,
+            reporter=_REPORTER,
+            operator=_REPORTER,
+            method=Method.DECLARED,
+            origin=Origin.ASSUMED,
+            vintage=_LIST,
+            commune="02275",
+            observed_at=_at("2023-06-30"),
+            said_at=_at("2023-07-05"),
+            arrived_at=_at("2023-07-05"),
+            covered=0,
+            expected=1,
+            uncovered=None,
+            measured=None,
+            until=None,
+            topic="coverage.postal.v1",
+            partition=6,
+            offset=74,
+            decides=True,
+            why=Text(f"quyết định số của {_REPORTER}", f"decides the figure of {_REPORTER}"),
+        )
+    ],
+    lost=[],
+    promises=[],
+    challenges=[],
+    left_out=0,
 )
 
 EXAMPLES: Mapping[str, Struct] = {
@@ -118,6 +189,18 @@ EXAMPLES: Mapping[str, Struct] = {
     "/api/v1/communes": COMMUNE,
     "/api/v1/gaps": COMMUNE,
     "/api/v1/verdicts": VERDICT,
+    "/api/v1/acknowledgements": ListedAcknowledgement(
+        vintage=_LIST,
+        province="08",
+        indicator=_POSTAL,
+        verdict=_VERDICT_ID,
+        owner="Phòng Bưu chính - Viễn thông",
+        reason="đã gửi văn bản đôn đốc, hẹn 31/07",
+        origin=Origin.ASSUMED,
+        id="assumed-province-office/3a3f6e9f/1",
+        source="assumed-province-office",
+        time=_at("2023-07-21"),
+    ),
     "/api/v1/indicators": ListedIndicator(
         indicator=_POSTAL,
         domain="postal",

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from feed.paging import LIMIT_MAX, Order, order_of
 from feed.problems import Refused, quoted
+from phusong.acknowledgements import Acknowledgement
 from phusong.rows import CommuneRow, Mark, ProvinceRow, State, VerdictChange
 from phusong.rules import Rules
 
@@ -71,6 +72,15 @@ PARAMETERS: dict[str, Parameter] = {
             schema={"type": "string", "format": "date-time"},
         ),
         Parameter(
+            name="as_of",
+            description=(
+                "điều nay biết về lúc này, có múi giờ; bỏ trống: dòng đang công bố "
+                "(what is now known to have been at this moment, with its offset; left out: the row as it is published)"
+            ),
+            many=False,
+            schema={"type": "string", "format": "date-time"},
+        ),
+        Parameter(
             name="limit",
             description=f"số hàng nhiều nhất của một trang (rows of a page at most); mặc định (default) {LIMIT_MAX}",
             many=False,
@@ -114,13 +124,14 @@ class Query(Struct, frozen=True, kw_only=True):
     states: frozenset[str] | None = None
     marks: frozenset[str] | None = None
     since: datetime | None = None
+    as_of: datetime | None = None
     limit: int = LIMIT_MAX
     after: Order | None = None
     format: str = ""
     lang: str = ""
     bom: bool = False
 
-    def asks_for(self, row: CommuneRow | ProvinceRow | VerdictChange, vintages: frozenset[str]) -> bool:
+    def asks_for(self, row: CommuneRow | ProvinceRow | VerdictChange | Acknowledgement, vintages: frozenset[str]) -> bool:
         """Whether a row of these lists is of the provinces and indicators asked for."""
         return row.vintage in vintages and row.province in self.provinces and row.indicator in self.indicators
 
@@ -133,24 +144,18 @@ class Query(Struct, frozen=True, kw_only=True):
         )
 
 
-def read_query(text: str, names: Sequence[str], formats: Sequence[str], rules: Rules, order_parts: int = 0) -> Query:
-    """The query of an address that takes the parameters `names`; a cursor has `order_parts` texts. Raises Refused."""
+def read_query(
+    text: str, names: Sequence[str], formats: Sequence[str], rules: Rules, order_parts: int = 0, required: Sequence[str] = ()
+) -> Query:
+    """The query of an address that takes the parameters `names`; a cursor has `order_parts` texts. Raises Refused.
+
+    `required`: of an address that is about one thing: these must be there, and none may be repeated.
+    """
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="replace")
     except ValueError:
         raise Refused(400, f"more than {FIELDS_MAX} parameters; ask in several requests") from None
-    found: dict[str, list[str]] = {}
-    for name, value in pairs:
-        if name not in names:
-            raise _unknown(f"there is no parameter {quoted(name)} here", name, names)
-        parameter = PARAMETERS[name]
-        if parameter.known is not None:
-            known = formats if name == "format" else list(parameter.known(rules))
-            if value not in known:
-                raise _unknown(f"{name} {quoted(value)} is not known", name, known)
-        found.setdefault(name, []).append(value)
-        if len(found[name]) > 1 and not parameter.many:
-            raise Refused(400, f"{name} is given twice; give it once", parameter=name)
+    found = _found(pairs, names, formats, rules, required)
 
     def one(name: str) -> str | None:
         return found[name][0] if name in found else None
@@ -158,7 +163,7 @@ def read_query(text: str, names: Sequence[str], formats: Sequence[str], rules: R
     def values(name: str) -> frozenset[str] | None:
         return frozenset(found[name]) if name in found else None
 
-    limit, cursor, since = one("limit"), one("cursor"), one("since")
+    limit, cursor, since, as_of = one("limit"), one("cursor"), one("since"), one("as_of")
     return Query(
         pairs=tuple(pairs),
         provinces=values("province") or frozenset(rules.register.provinces),
@@ -168,7 +173,8 @@ def read_query(text: str, names: Sequence[str], formats: Sequence[str], rules: R
         reporters=values("reporter"),
         states=values("state"),
         marks=values("mark"),
-        since=None if since is None else _moment(since),
+        since=None if since is None else _moment("since", since),
+        as_of=None if as_of is None else _moment("as_of", as_of),
         limit=LIMIT_MAX if limit is None else _limit(limit),
         after=None if cursor is None else order_of(cursor, order_parts),
         format=one("format") or "",
@@ -177,13 +183,38 @@ def read_query(text: str, names: Sequence[str], formats: Sequence[str], rules: R
     )
 
 
+def _found(
+    pairs: Sequence[tuple[str, str]], names: Sequence[str], formats: Sequence[str], rules: Rules, required: Sequence[str]
+) -> dict[str, list[str]]:
+    """The values of each parameter, every one known."""
+    found: dict[str, list[str]] = {}
+    known: dict[str, frozenset[str]] = {}
+    for name, value in pairs:
+        if name not in names:
+            raise _unknown(f"there is no parameter {quoted(name)} here", name, names)
+        parameter = PARAMETERS[name]
+        if parameter.known is not None:
+            if name not in known:
+                # once, however often it is repeated: there are ten thousand communes
+                known[name] = frozenset(formats if name == "format" else parameter.known(rules))
+            if value not in known[name]:
+                raise _unknown(f"{name} {quoted(value)} is not known", name, known[name])
+        found.setdefault(name, []).append(value)
+        if len(found[name]) > 1 and (required or not parameter.many):
+            raise Refused(400, f"{name} is given twice; give it once", parameter=name)
+    missing = next((name for name in required if name not in found), None)
+    if missing is not None:
+        raise Refused(400, f"{missing} is missing; give one of each: {', '.join(required)}", parameter=missing)
+    return found
+
+
 def _limit(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= LIMIT_MAX):
         raise Refused(400, f"limit {quoted(text)} is no whole number from 1 to {LIMIT_MAX}", parameter="limit")
     return int(text)
 
 
-def _moment(text: str) -> datetime:
+def _moment(name: str, text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
         if found.tzinfo is None:
@@ -193,8 +224,8 @@ def _moment(text: str) -> datetime:
     except (ValueError, OverflowError, OSError):
         raise Refused(
             400,
-            f"since {quoted(text)} is no moment with an offset; write 2023-06-30T00:00:00Z, or 2023-06-30T00:00:00%2B07:00 (+ as %2B)",
-            parameter="since",
+            f"{name} {quoted(text)} is no moment with an offset; write 2023-06-30T00:00:00Z, or 2023-06-30T00:00:00%2B07:00 (+ as %2B)",
+            parameter=name,
         ) from None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterator
 from datetime import date, datetime, time
 
 from phusong.indicators import Catalogue, Indicator
@@ -48,13 +47,6 @@ def vintage(register: Register, name: str) -> Vintage:
     if name not in register.vintages:
         raise SettingsError(f"--vintage: there is no list {name!r}; one of: {', '.join(register.vintages)}")
     return register.vintages[name]
-
-
-def lineage(register: Register, one: Unit) -> Iterator[Unit]:
-    """A commune, and all that it was made of."""
-    yield one
-    for before in register.predecessors.get(one.id, ()):
-        yield from lineage(register, before.unit)
 
 
 def unit(register: Register, listed: Vintage, code: str) -> Unit:

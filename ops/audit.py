@@ -21,16 +21,16 @@ from confluent_kafka import ConsumerGroupState, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
+from feed.reading import Partition, Reading, Tell, headers_of
 from feed.snapshot import Held, LeftOut, Snapshot
 from ops.published import Admitted, Chains, Difference, Kind, Letters, row_differences
-from ops.reading import Partition, Reading, Tell, headers_of
 from ops.text import Lang, number, say
 from phusong.admission import Admission
 from phusong.evidence import Outcome
 from phusong.periods import VIETNAM
 from phusong.rows import Row
 from phusong.rules import Rules
-from phusong.settings import Settings
+from phusong.settings import Kafka, Settings
 from phusong.topics import COMMUNES, DEAD_LETTERS, PROVINCES, SOURCES, VERDICTS, log_id, share_of
 from streams.share import Share
 
@@ -84,8 +84,8 @@ class Audit(Struct, frozen=True, kw_only=True):
 
 def audit(settings: Settings, rules: Rules, tell: Tell, report: Callable[[str], None], lang: Lang = "vi") -> Audit:
     """Read, recompute, compare. Raises ReadingError when Kafka cannot be read."""
-    servers = settings.bootstrap_servers
-    with Reading(servers, list(_DOMAIN_OF)) as sources, Reading(servers, _OUTPUTS) as outputs:
+    kafka = settings.kafka()
+    with Reading(kafka, list(_DOMAIN_OF)) as sources, Reading(kafka, _OUTPUTS) as outputs:
         auditor = _Auditor(settings, rules, sources)
         patience_seconds = 2 * settings.session_seconds + 10  # a takeover: the session of who died, and a rebuild
         deadline = 0.0
@@ -98,7 +98,7 @@ def audit(settings: Settings, rules: Rules, tell: Tell, report: Callable[[str], 
             looks += 1
             deadline = deadline or time.monotonic() + patience_seconds
             settling = sum(one.may_settle for one in found.differences)
-            if not found.differences or (looks >= LOOKS and not (settling and time.monotonic() < deadline and _at_work(servers))):
+            if not found.differences or (looks >= LOOKS and not (settling and time.monotonic() < deadline and _at_work(kafka))):
                 return found
             if looks == LOOKS:
                 vi = f"chờ bộ xử lý: {number(settling, lang)} điểm chưa khớp, tối đa {patience_seconds:.0f} giây"
@@ -259,9 +259,9 @@ class _Auditor:
         return found
 
 
-def _at_work(bootstrap_servers: str) -> bool:
+def _at_work(kafka: Kafka) -> bool:
     """Whether a worker is alive, or was until a session ago."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({**kafka.options(), "log_level": 0})
     described = admin.describe_consumer_groups([GROUP], request_timeout=_ANSWER_SECONDS_MAX)[GROUP]
     try:
         return described.result(2 * _ANSWER_SECONDS_MAX).state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)

@@ -15,8 +15,8 @@ from itertools import groupby
 from confluent_kafka import Message
 from msgspec import Struct
 
-from ops.asked import lineage
-from ops.reading import Reading, Tell, admitted
+from feed.evidence import lineage
+from feed.reading import Reading, Tell, admitted
 from phusong.admission import Admission, Route
 from phusong.communes import number, worst
 from phusong.events import Challenged, Event, Fact, Method, Origin, Promised, Stated, Step
@@ -26,7 +26,7 @@ from phusong.indicators import Indicator, Obligation
 from phusong.periods import VIETNAM
 from phusong.register import Unit, Vintage
 from phusong.rules import Rules
-from phusong.settings import SettingsError
+from phusong.settings import Kafka, SettingsError
 from phusong.topics import SOURCES, share_of
 from phusong.views import Line, View, view
 
@@ -114,9 +114,7 @@ def provinces(rules: Rules, vintage: Vintage, code: str | None) -> list[Unit]:
     return units
 
 
-def chase(
-    bootstrap_servers: str, rules: Rules, operator: str, units: Sequence[Unit], as_of: datetime, tell: Tell, *, then: bool = False
-) -> Chase:
+def chase(kafka: Kafka, rules: Rules, operator: str, units: Sequence[Unit], as_of: datetime, tell: Tell, *, then: bool = False) -> Chase:
     """Read what was said of these communes, and list the operator's gaps. `then`: leave out what was observed after `as_of`.
 
     `units`: of the list of communes in force at `as_of`, at least one. Raises ReadingError when Kafka cannot be read.
@@ -124,7 +122,7 @@ def chase(
     heard = Heard(rules, operator, units, as_of, then=then)
     topics = sorted({SOURCES[one.domain].name for one in heard.indicators})
     if topics:
-        with Reading(bootstrap_servers, topics, {share_of(rules.register.home(unit).encode()) for unit in units}) as sources:
+        with Reading(kafka, topics, {share_of(rules.register.home(unit).encode()) for unit in units}) as sources:
             sources.read(heard.take, tell)
     return heard.chase()
 

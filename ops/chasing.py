@@ -66,7 +66,7 @@ def chase(
     name = obliged(rules, operator)
     units = provinces(rules, asked.vintage_at(rules.register, at), province)
     with reading_bar(lang) as tell:
-        found = run_chase(settings.bootstrap_servers, rules, name, units, at, tell, then=as_of is not None)
+        found = run_chase(settings.kafka(), rules, name, units, at, tell, then=as_of is not None)
     if out is not None:
         _write(out, sheet(found, rules, lang), "--out", lang)
     if letter is not None:

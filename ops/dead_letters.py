@@ -119,7 +119,7 @@ def show(identity: str, /, *, lang: Lang = "vi", as_json: Json = False) -> int:
             print("\n".join(_describe(row, letter, lang)))
 
     with reading_bar(lang) as tell:
-        each(settings.bootstrap_servers, found.letters, shown, tell)
+        each(settings.kafka(), found.letters, shown, tell)
     return DONE
 
 
@@ -166,7 +166,7 @@ def export(
         sys.stdout.buffer.write(exported(letter, rows[letter.place].now) + b"\n")
 
     with reading_bar(lang) as tell:
-        each(settings.bootstrap_servers, list(rows.values()), write, tell)
+        each(settings.kafka(), list(rows.values()), write, tell)
     sys.stdout.buffer.flush()
     others = len(found.letters) - len(rows)
     if others:

@@ -129,7 +129,7 @@ def _clock(settings: Settings, data_dir: Path) -> dict[str, str]:
 
 
 def _send(settings: Settings, rules: Rules, facts: list[Path], report: Report) -> None:
-    with Publisher(settings.bootstrap_servers, Admission(rules), lambda: datetime.now(UTC)) as publisher:
+    with Publisher(settings.kafka(), Admission(rules), lambda: datetime.now(UTC)) as publisher:
         for file in facts:
             sent = send_file(str(file), publisher, report, lambda _: None)
             if sent.stopped == INTERRUPTED:

@@ -22,10 +22,10 @@ import msgspec
 from confluent_kafka import Message
 from msgspec import Struct
 
-from ops.reading import Reading, Tell, headers_of
+from feed.reading import Reading, Tell, headers_of
 from phusong.admission import Admission
 from phusong.events import Event, Reason, Rejected, decode
-from phusong.settings import SettingsError
+from phusong.settings import Kafka, SettingsError
 from phusong.topics import DEAD_LETTERS, MAX_VALUE_BYTES, SOURCES
 from streams.dead_letters import PREFIX
 
@@ -144,7 +144,7 @@ def identity(text: str) -> Identity:
     return Identity(SOURCES[match[1]].name, int(match[2]), int(match[3]))
 
 
-def look(servers: str, admission: Admission, wanted: Wanted, now_ms: int, tell: Tell) -> Found:
+def look(kafka: Kafka, admission: Admission, wanted: Wanted, now_ms: int, tell: Tell) -> Found:
     """The letters that are wanted, each with what today's rules make of it and when it was sent back. Raises ReadingError.
 
     `now_ms`: the wall clock. The topic is read whole, the source topics from the oldest of these letters on.
@@ -167,10 +167,10 @@ def look(servers: str, admission: Admission, wanted: Wanted, now_ms: int, tell: 
             left_out += _keep_newest(kept)
 
     shares = {one.partition for one in wanted.identities} or None
-    with Reading(servers, [DEAD_LETTERS.name], shares) as letters:
+    with Reading(kafka, [DEAD_LETTERS.name], shares) as letters:
         letters.read(take, tell)
     left_out += _keep_newest(kept)
-    replayed = _replayed(servers, kept, tell)
+    replayed = _replayed(kafka, kept, tell)
     rows = [
         msgspec.structs.replace(row, replayed_at=replayed.get(one))
         for one, row in sorted(kept.items(), key=lambda item: (item[1].taken_at, item[0]))
@@ -179,7 +179,7 @@ def look(servers: str, admission: Admission, wanted: Wanted, now_ms: int, tell: 
     return Found(letters=rows, by_reason=dict(reasons.most_common()), left_out=left_out, unreadable=unreadable)
 
 
-def each(servers: str, rows: Collection[Row], take: Callable[[Letter], None], tell: Tell) -> None:
+def each(kafka: Kafka, rows: Collection[Row], take: Callable[[Letter], None], tell: Tell) -> None:
     """The letters of these rows, whole, one by one in the order of the log. Raises ReadingError."""
     if not rows:
         return
@@ -190,7 +190,7 @@ def each(servers: str, rows: Collection[Row], take: Callable[[Letter], None], te
             if (partition, message.offset()) in places and (letter := _letter(message)) is not None:
                 take(letter)
 
-    with Reading(servers, [DEAD_LETTERS.name], {place[0] for place in places}) as letters:
+    with Reading(kafka, [DEAD_LETTERS.name], {place[0] for place in places}) as letters:
         letters.read(found, tell)
 
 
@@ -339,7 +339,7 @@ def _keep_newest(kept: dict[Identity, Row]) -> int:
     return max(0, over)
 
 
-def _replayed(servers: str, kept: Mapping[Identity, Row], tell: Tell) -> dict[Identity, datetime]:
+def _replayed(kafka: Kafka, kept: Mapping[Identity, Row], tell: Tell) -> dict[Identity, datetime]:
     """When each was first sent back, by the headers of the source topics.
 
     All of their partitions are read, from the oldest letter on: a mended event may have gone to another province or domain than its letter.
@@ -357,7 +357,7 @@ def _replayed(servers: str, kept: Mapping[Identity, Row], tell: Tell) -> dict[Id
                     found[one] = min(at, found.get(one, at))
 
     oldest_ms = int(min(row.taken_at for row in kept.values()).timestamp() * 1000)
-    with Reading(servers, [topic.name for topic in SOURCES.values()], since_ms=oldest_ms) as sources:
+    with Reading(kafka, [topic.name for topic in SOURCES.values()], since_ms=oldest_ms) as sources:
         sources.read(take, tell)
     return found
 

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from feed.reading import Reading, Tell, admitted
 from ops import asked
-from ops.reading import Reading, Tell, admitted
 from ops.table import VERDICTS
 from ops.text import Lang, number, percent, say
 from phusong.admission import Admission
@@ -66,7 +66,7 @@ class Replay(Struct, frozen=True, kw_only=True):
 def replay(settings: Settings, rules: Rules, as_of: datetime, tell: Tell) -> Replay:
     """Read the log once into both. Raises SettingsError where no list was in force, ReadingError when Kafka cannot be read."""
     vintage = asked.vintage_at(rules.register, as_of).id
-    with Reading(settings.bootstrap_servers, list(_DOMAIN_OF)) as sources:
+    with Reading(settings.kafka(), list(_DOMAIN_OF)) as sources:
         both = _Both(settings, rules, as_of)
         sources.read(both.take, tell)
     then, then_communes = _rows(both.then, as_of, vintage)

@@ -118,7 +118,7 @@ def send(
             # `… | head` has seen enough; what Python still holds goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
-    with Publisher(settings.bootstrap_servers, admission, lambda: datetime.now(UTC)) as publisher:
+    with Publisher(settings.kafka(), admission, lambda: datetime.now(UTC)) as publisher:
         code = _each(files, lang, lambda file: _send(file, publisher, forms))
     for failure in publisher.failures:
         say_aside(failure)

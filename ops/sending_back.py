@@ -31,7 +31,7 @@ Send = Callable[[Identity, Event], None]
 def look_up(settings: Settings, admission: Admission, wanted: Wanted, lang: Lang) -> Found:
     """`letters.look` with a bar."""
     with reading_bar(lang) as tell:
-        return look(settings.bootstrap_servers, admission, wanted, _now_ms(), tell)
+        return look(settings.kafka(), admission, wanted, _now_ms(), tell)
 
 
 def tell_missing(wanted: Wanted, found: Found, lang: Lang) -> bool:
@@ -106,7 +106,7 @@ class SendingBack:
                 else:
                     send(letter.identity, event)
 
-            each(self._settings.bootstrap_servers, rows, back, lambda _read, _of: None)
+            each(self._settings.kafka(), rows, back, lambda _read, _of: None)
         return self._end()
 
     def mended(self, path: Path) -> int:
@@ -195,7 +195,7 @@ class SendingBack:
         try:
             with (
                 _bar(total, self._lang) as advance,
-                Publisher(self._settings.bootstrap_servers, self._admission, lambda: datetime.now(UTC)) as publisher,
+                Publisher(self._settings.kafka(), self._admission, lambda: datetime.now(UTC)) as publisher,
             ):
                 yield self._sender(publisher, advance)
                 if publisher.flush():

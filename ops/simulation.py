@@ -202,9 +202,10 @@ def send(simulation: Simulation, settings: Settings, truth_file: BinaryIO | None
     """The events into Kafka, at most `rate` a second. Raises PublishError."""
     from phusong.admission import Admission
     from phusong.events import Rejected, encode
+    from phusong.topics import SOURCES
     from producers.publisher import Outgoing, Publisher, PublishError
 
-    with Publisher(settings.bootstrap_servers, Admission(simulation.rules), lambda: datetime.now(UTC)) as publisher:
+    with Publisher(settings.kafka(), Admission(simulation.rules), lambda: datetime.now(UTC)) as publisher:
         started = time.monotonic()
 
         def deliver(sending: Sending) -> bool:
@@ -212,7 +213,8 @@ def send(simulation: Simulation, settings: Settings, truth_file: BinaryIO | None
                 _wait_until(started + publisher.taken / rate, publisher)
             if sending.key is not None:
                 # wrong on purpose: the reader is to see it
-                outgoing = Outgoing(encode(sending.event), sending.key.encode(), sending.event.data.indicator.partition(".")[0])
+                domain = sending.event.data.indicator.partition(".")[0]
+                outgoing = Outgoing(encode(sending.event), sending.key.encode(), SOURCES[domain].name, domain)
                 while not publisher.offer(outgoing):
                     publisher.poll(_WAIT_SECONDS_MAX)
                 return True

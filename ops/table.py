@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from fractions import Fraction
+from http import HTTPStatus
 from math import floor
 from typing import Any
 
@@ -19,9 +20,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from access.keys import FORM
 from ops.text import day, number
 from phusong.assessment import percent
 from phusong.periods import VIETNAM
+from phusong.settings import SettingsError, read_settings
 
 Json = dict[str, Any]
 
@@ -69,12 +72,31 @@ class FeedUnreachableError(RuntimeError):
 
 def fetch(url: str, path: str) -> list[Json]:
     """The rows of one API path. Raises FeedUnreachableError."""
+    request = urllib.request.Request(url.rstrip("/") + path, headers=_authorization())  # noqa: S310 - an address the operator gave
     try:
-        with urllib.request.urlopen(url.rstrip("/") + path, timeout=10) as answer:  # noqa: S310 - an address the operator gave
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
             rows: list[Json] = json.load(answer)
             return rows
     except (urllib.error.URLError, OSError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code == HTTPStatus.UNAUTHORIZED:
+            raise FeedUnreachableError(
+                f"{url}: the feed asks for an API key that holds; set PHUSONG_FEED_KEY_FILE to a file with one"
+            ) from error
         raise FeedUnreachableError(f"{url}{path}: the feed does not answer ({error}); is `phusong feed` running?") from error
+
+
+def _authorization() -> dict[str, str]:
+    """What a feed that asks for a key is shown. Raises SettingsError."""
+    file = read_settings().feed_key_file
+    if file is None:
+        return {}
+    try:
+        key = file.expanduser().read_text("ascii", "replace").strip()
+    except OSError as error:
+        raise SettingsError(f"PHUSONG_FEED_KEY_FILE: {file} cannot be read: {error.strerror or error}") from error
+    if not FORM.fullmatch(key):
+        raise SettingsError(f"PHUSONG_FEED_KEY_FILE: {file} must hold one key, phs_…, as `phusong keys create NAME --feed` printed it")
+    return {"authorization": f"Bearer {key}"}
 
 
 def fetch_gaps(url: str, row: Json) -> list[Json]:

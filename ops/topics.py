@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
 )
 from msgspec import Struct
 
+from feed.reading import Troubles
 from phusong.settings import Settings
 from phusong.topics import TOPICS, Topic
 
@@ -62,11 +63,11 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 def check(settings: Settings, report: Report) -> int:
     """Report every difference, change nothing; returns the exit code."""
-    admin = _connect(settings)
+    admin, troubles = _connect(settings)
     try:
         found = differences(admin)
     except KafkaException as error:
-        report(_trouble(settings, error))
+        report(_trouble(settings, error, troubles.behind(admin, error)))
         return 3
     for one in found:
         report(str(one))
@@ -78,7 +79,7 @@ def apply(settings: Settings, report: Report) -> int:
 
     Reports each change and each refusal; returns when every topic can be written to.
     """
-    admin = _connect(settings)
+    admin, troubles = _connect(settings)
     try:
         found = differences(admin)
         stuck = {one.topic.name for one in found if one.kind is Kind.PARTITIONS}
@@ -91,7 +92,7 @@ def apply(settings: Settings, report: Report) -> int:
         if not done or not _settled(admin, stuck, report):
             return 3
     except KafkaException as error:
-        report(_trouble(settings, error))
+        report(_trouble(settings, error, troubles.behind(admin, error)))
         return 3
     return 1 if stuck else 0
 
@@ -129,9 +130,10 @@ def differences(admin: AdminClient) -> list[Difference]:
     return found
 
 
-def _connect(settings: Settings) -> AdminClient:
+def _connect(settings: Settings) -> tuple[AdminClient, Troubles]:
+    troubles = Troubles()
     # what goes wrong is raised and reported; on stderr it would come a second time, in librdkafka's words
-    return AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 0})
+    return AdminClient({**settings.kafka().options(), "log_level": 0, "error_cb": troubles.note}), troubles
 
 
 def _create(admin: AdminClient, settings: Settings, missing: Sequence[Topic], report: Report) -> bool:
@@ -212,8 +214,8 @@ def _reason(error: KafkaException) -> str:
     return reason
 
 
-def _trouble(settings: Settings, error: KafkaException) -> str:
+def _trouble(settings: Settings, error: KafkaException, why: str) -> str:
     if _code(error) in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):  # noqa: SLF001 - named so by librdkafka
-        remedy = "start it, or set PHUSONG_BOOTSTRAP_SERVERS to where it runs"
-        return f"{settings.bootstrap_servers}: Kafka does not answer ({_reason(error)}); {remedy}"
+        remedy = "start it, or correct PHUSONG_BOOTSTRAP_SERVERS or PHUSONG_KAFKA_*"
+        return f"{settings.bootstrap_servers}: Kafka does not answer ({why}); {remedy}"
     return f"{settings.bootstrap_servers}: Kafka refuses: {_reason(error)}"

@@ -32,11 +32,11 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 from prometheus_client.exposition import choose_encoder
 
+from access.keys import FORM, Key, KeyRing
 from phusong.events import Reason, Rejected
 from phusong.rules import Rules
 from phusong.settings import Settings
 from producers.gateway.http_events import BATCHED, BINARY, Read, Refused, mode_of, read_events
-from producers.gateway.keys import FORM, Key, KeyRing
 from producers.gateway.limits import Limits
 from producers.gateway.metrics import GatewayMetrics, Outcome
 from producers.gateway.outbox import Outbox, Taken, Ticket

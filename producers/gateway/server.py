@@ -298,7 +298,7 @@ def run(settings: Settings, rules: Rules, on_ready: Callable[[str], None] = lamb
 
 
 def _publisher(settings: Settings, rules: Rules) -> Publisher:
-    return Publisher(settings.bootstrap_servers, Admission(rules), lambda: datetime.now(UTC), delivery_seconds_max=DELIVERY_SECONDS_MAX)
+    return Publisher(settings.kafka(), Admission(rules), lambda: datetime.now(UTC), delivery_seconds_max=DELIVERY_SECONDS_MAX)
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> str:

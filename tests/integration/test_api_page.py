@@ -68,6 +68,6 @@ def test_every_command_of_the_page_prints_what_the_page_shows(cluster: Cluster, 
     assert '"geometry":null' in (tmp_path / "con-thieu.geojson").read_text()
 
 
-@pytest.mark.parametrize("path", [*(one.path for one in RESOURCES), "/api/v1/events"])
+@pytest.mark.parametrize("path", [*(one.path for one in RESOURCES), "/api/v1/evidence", "/api/v1/events"])
 def test_the_page_names_every_address(path: str) -> None:
     assert f"| `{path}` |" in PAGE

@@ -18,8 +18,8 @@ from ops.local_kafka import LocalKafka
 from phusong.admission import Admission
 from phusong.events import Event, Reason, Rejected, Stated, Statement, Withdrawal, Withdrawn, decode, encode
 from phusong.rules import Rules
-from phusong.settings import read_settings
-from phusong.topics import BROADCAST, POSTAL, SOURCES, TELECOM, share_of
+from phusong.settings import Kafka, read_settings
+from phusong.topics import ACKNOWLEDGEMENTS, BROADCAST, POSTAL, SOURCES, TELECOM, share_of
 from producers import publisher as publisher_module
 from producers.files import FAILED, Sent, send_file
 from producers.publisher import QUEUE_EVENTS_MAX, Publisher, PublishError
@@ -105,7 +105,7 @@ def test_what_is_acknowledged_is_in_the_log_once_with_its_bytes_and_the_mark_of_
     withdrawal = Withdrawal(commune="90008", indicator="postal.staffed_point", observed_at=OBSERVED_AT)
     events: list[Event] = [stated(run, number) for number in range(500)]
     events.append(Withdrawn(specversion="1.0", id=f"{run}/500", source=REPORTER, time=OBSERVED_AT, data=withdrawal))
-    with Publisher(cluster, admission, now) as publisher:
+    with Publisher(Kafka(cluster), admission, now) as publisher:
         for event in events:
             publisher.send(event)
         assert publisher.flush() == 0
@@ -122,7 +122,7 @@ def test_an_event_goes_to_its_domains_topic_keyed_by_home_province_in_the_share_
         BROADCAST.name: "broadcast.loudspeaker",
     }
     assert set(indicators.values()) <= set(admission.rules.catalogue.indicators)
-    with Publisher(cluster, admission, now) as publisher:
+    with Publisher(Kafka(cluster), admission, now) as publisher:
         for number, province in enumerate(PROVINCES):
             for indicator in indicators.values():
                 publisher.send(stated(run, number, indicator=indicator, province=province))
@@ -136,7 +136,7 @@ def test_an_event_goes_to_its_domains_topic_keyed_by_home_province_in_the_share_
 
 
 def test_nothing_counts_as_sent_before_its_delivery_report(own_cluster: LocalKafka, admission: Admission) -> None:
-    with Publisher(own_cluster.bootstrap_servers, admission, now) as publisher:
+    with Publisher(Kafka(own_cluster.bootstrap_servers), admission, now) as publisher:
         own_cluster.stop()
         publisher.send(stated("run", 0))
         assert publisher.flush(0.2) == 1
@@ -160,7 +160,7 @@ def test_what_the_reader_would_dead_letter_is_refused_before_it_is_sent(cluster:
         Reason.SCHEMA: stated(run, 5, at=OBSERVED_AT.replace(tzinfo=None)),
         Reason.TOO_LARGE: Stated(specversion="1.0", id=f"{run}/6" + "x" * 70_000, source=REPORTER, time=OBSERVED_AT, data=good.data),
     }
-    with Publisher(cluster, admission, lambda: late) as publisher:
+    with Publisher(Kafka(cluster), admission, lambda: late) as publisher:
         for reason, event in bad.items():
             with pytest.raises(Rejected) as refused:
                 publisher.send(event)
@@ -180,7 +180,7 @@ def test_nothing_is_lost_or_doubled_when_the_broker_restarts_during_a_send(own_c
         own_cluster.start()
 
     run = fresh_name("run")
-    with Publisher(own_cluster.bootstrap_servers, admission, now) as publisher, ThreadPoolExecutor(1) as pool:
+    with Publisher(Kafka(own_cluster.bootstrap_servers), admission, now) as publisher, ThreadPoolExecutor(1) as pool:
         publisher.send(stated(run, 0))
         wait_until(lambda: publisher.flush(0.1) == 0, 10, "the first event was acknowledged")
         restarted = pool.submit(restart)
@@ -199,7 +199,7 @@ def test_what_is_never_acknowledged_is_counted_and_the_first_few_are_told_with_t
 ) -> None:
     path = jsonl(tmp_path, [stated("run", number) for number in range(10)])
     said: list[str] = []
-    with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.5) as publisher:
+    with Publisher(Kafka(own_cluster.bootstrap_servers), admission, now, delivery_seconds_max=1.5) as publisher:
         publisher.send(stated("run", 10))
         assert publisher.flush() == 0
         own_cluster.stop()
@@ -212,7 +212,7 @@ def test_what_is_never_acknowledged_is_counted_and_the_first_few_are_told_with_t
 
 def test_leaving_the_block_without_a_flush_waits_and_tells_what_was_lost(own_cluster: LocalKafka, admission: Admission) -> None:
     def send() -> None:
-        with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.5) as publisher:
+        with Publisher(Kafka(own_cluster.bootstrap_servers), admission, now, delivery_seconds_max=1.5) as publisher:
             publisher.send(stated("run", 0))
             assert publisher.flush() == 0
             own_cluster.stop()
@@ -230,7 +230,7 @@ def test_a_file_is_given_up_after_a_failed_delivery(own_cluster: LocalKafka, adm
         said.append(line)
         wait_until(lambda: publisher.flush(0.1) == publisher.failed == 3, 20, "the events before the bad line had failed")
 
-    with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=1.0) as publisher:
+    with Publisher(Kafka(own_cluster.bootstrap_servers), admission, now, delivery_seconds_max=1.0) as publisher:
         own_cluster.stop()
         sent = send_file(path, publisher, report, lambda _: None)
     assert sent == Sent(lines=4, acknowledged=0, rejected=1, failed=3, stopped=FAILED)
@@ -245,7 +245,7 @@ def test_bad_lines_are_reported_with_their_numbers_and_the_good_ones_sent(cluste
     )
     said: list[str] = []
     seen: list[int] = []
-    with Publisher(cluster, admission, now) as publisher:
+    with Publisher(Kafka(cluster), admission, now) as publisher:
         assert send_file(path, publisher, said.append, seen.append) == Sent(6, 3, 3, 0, "")
     assert [line.split(": ")[:2] for line in said] == [
         [f"{path}:3", "not_json"],
@@ -260,7 +260,7 @@ def test_bad_lines_are_reported_with_their_numbers_and_the_good_ones_sent(cluste
 def test_two_files_through_one_publisher_are_counted_apart(cluster: str, admission: Admission, tmp_path: Path) -> None:
     run = fresh_name("run")
     path = jsonl(tmp_path, [stated(run, 1), b"no event"])
-    with Publisher(cluster, admission, now) as publisher:
+    with Publisher(Kafka(cluster), admission, now) as publisher:
         for _ in range(2):
             assert send_file(path, publisher, lambda _: None, lambda _: None) == Sent(2, 1, 1, 0, "")
 
@@ -275,7 +275,7 @@ def test_ctrl_c_stops_the_sending_and_what_was_acknowledged_is_told(cluster: str
         if len(said) == 1:
             signal.raise_signal(signal.SIGINT)
 
-    with Publisher(cluster, admission, now) as publisher:
+    with Publisher(Kafka(cluster), admission, now) as publisher:
         sent = send_file(path, publisher, interrupted, lambda _: None)
     assert sent == Sent(lines=401, acknowledged=400, rejected=1, failed=0, stopped="interrupted")
     assert said[1].startswith(f"{path}:401: interrupted, after this line; send the file again for the rest")
@@ -291,7 +291,8 @@ def test_ctrl_c_while_the_broker_is_away_is_obeyed_long_before_the_deliveries_fa
         wait_until(lambda: publisher.taken == 10, 10, "every line was taken")
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    with Publisher(own_cluster.bootstrap_servers, admission, now, delivery_seconds_max=600) as publisher, ThreadPoolExecutor(1) as pool:
+    kafka = Kafka(own_cluster.bootstrap_servers)
+    with Publisher(kafka, admission, now, delivery_seconds_max=600) as publisher, ThreadPoolExecutor(1) as pool:
         own_cluster.stop()
         interrupting = pool.submit(interrupt)
         sent = send_file(path, publisher, lambda _: None, lambda _: None)
@@ -306,10 +307,10 @@ def test_a_cluster_without_the_topics_or_with_other_shares_is_refused_at_once_wi
     admin.create_topics([NewTopic(POSTAL.name, num_partitions=6, replication_factor=1)])[POSTAL.name].result()
     wait_until(lambda: POSTAL.name in admin.list_topics(timeout=10).topics, 10, "the topic was there")
     with pytest.raises(PublishError) as refused:
-        Publisher(own_kafka.bootstrap_servers, admission, now)
+        Publisher(Kafka(own_kafka.bootstrap_servers), admission, now)
     assert str(refused.value) == (
         f"{own_kafka.bootstrap_servers}: {TELECOM.name} is missing, {BROADCAST.name} is missing, {POSTAL.name} has 6 partitions instead of "
-        "12; run `phusong topics apply`"
+        f"12, {ACKNOWLEDGEMENTS.name} is missing; run `phusong topics apply`"
     )
 
 
@@ -324,11 +325,11 @@ def test_a_broker_that_does_not_answer_is_named_in_bounded_time_with_the_remedy(
     with pytest.raises(
         PublishError, match=rf"^{address}: Kafka does not answer \(.*{reason}.*\); start it, or set PHUSONG_BOOTSTRAP_SERVERS"
     ):
-        Publisher(address, admission, now)
+        Publisher(Kafka(address), admission, now)
 
 
 def test_a_producer_beyond_repair_says_so(cluster: str, admission: Admission) -> None:
-    publisher = Publisher(cluster, admission, now)
+    publisher = Publisher(Kafka(cluster), admission, now)
     # librdkafka's call, by hand: no healthy broker brings it about
     publisher._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "sequence", fatal=True))
     with pytest.raises(PublishError, match=r"coverage\.postal\.v1: event run/1: the producer gave up: sequence"), publisher:

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from ops.text import day, number, percent
+from feed.text import day, number, percent
 from phusong.events import Method, Stated
 from phusong.evidence import order
 from phusong.indicators import Indicator, Obligation, Union
@@ -331,6 +331,10 @@ _MARKS = {
         "tranh chấp: có kiến nghị thấp hơn chưa được đo kiểm", "contested: a petition claims less and nothing was measured since"
     ),
     Mark.INTERRUPTED: Text("gián đoạn: một trạng thái tạm thời đang diễn ra", "interrupted: a temporary state is under way"),
+    Mark.UNRESOLVED: Text(
+        "hết hạn gián đoạn: trạng thái tạm thời đã quá hạn mà chưa có báo cáo lâu dài",
+        "unresolved: a temporary state is past its end, and no lasting statement has followed",
+    ),
     Mark.BASIS: Text("quy mô báo cáo khác danh mục", "basis: a size was stated unlike the register's"),
     Mark.IMPUTED: Text("chưa biết trọng số: lấy trung bình các xã đã biết", "imputed: the weight is not known, the mean stands in"),
     Mark.INHERITED: Text("kế thừa từ xã trước khi sắp xếp", "inherited from the communes before the merger"),

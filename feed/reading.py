@@ -20,19 +20,38 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from phusong.admission import Admission, Route
 from phusong.events import Event, Rejected
+from phusong.settings import Kafka
 
 Partition = tuple[str, int]
 """(topic, partition)."""
 Take = Callable[[str, int, list[Message]], None]
 """Given a run of records of one topic and partition, in order."""
 Tell = Callable[[int, int], None]
-"""Told how many offsets were read, of how many."""
+"""Told how many offsets were read, of how many, many times a second; what it raises ends the reading."""
 
 ANSWER_SECONDS_MAX = 10.0
 SILENCE_SECONDS_MAX = 30.0  # a broker that restarts is back by then
 _BATCH = 2_000
 _POLL_SECONDS = 0.1  # what Ctrl-C may have to wait
 _topic, _partition = methodcaller("topic"), methodcaller("partition")
+
+
+class Troubles:
+    """What a client has met on its connections: an answer that does not come does not say why. Its `note` is the client's error_cb."""
+
+    def __init__(self) -> None:
+        self._last: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """Remember the last one that says something."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's public error codes begin with an underscore
+            self._last = error
+
+    def behind(self, admin: AdminClient, error: KafkaException) -> str:
+        """Why a question of that client was not answered."""
+        admin.poll(0)
+        found: str = (self._last or error.args[0]).str()
+        return found
 
 
 class ReadingError(RuntimeError):
@@ -42,14 +61,21 @@ class ReadingError(RuntimeError):
 class Reading:
     """Reads the topics up to where they end now; a later call goes on from there.
 
-    `shares`: only these partitions; `since_ms`: from the first record of each that Kafka took then or later.
+    `shares`: only these partitions; `since_ms`: from the first record of each that Kafka took then or later; `ahead_kib`: how much is
+    fetched ahead at most.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topics: Collection[str], shares: Collection[int] | None = None, since_ms: int | None = None
+        self,
+        kafka: Kafka,
+        topics: Collection[str],
+        shares: Collection[int] | None = None,
+        since_ms: int | None = None,
+        ahead_kib: int = 32_768,
     ) -> None:
-        self._servers = bootstrap_servers
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._kafka = kafka
+        self._troubles = Troubles()
+        self._admin = AdminClient({**kafka.options(), "log_level": 0, "error_cb": self._troubles.note})
         shown = self._answers(self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_SECONDS_MAX))
         self.ids = {name: str(topic.topic_id) for name, topic in shown.items()}
         """Topic -> its id on the broker: another one is another log."""
@@ -60,7 +86,7 @@ class Reading:
         """Where each partition has been read up to."""
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **kafka.options(),
                 "client.id": "phusong-reading",
                 "group.id": "phusong-unused",  # required by the client; nothing is ever committed to it
                 "enable.auto.commit": False,
@@ -69,7 +95,7 @@ class Reading:
                 "fetch.queue.backoff.ms": 5,  # the default of 1000 costs a factor of four
                 "fetch.wait.max.ms": 20,
                 "queued.min.messages": 50_000,
-                "queued.max.messages.kbytes": 32_768,
+                "queued.max.messages.kbytes": ahead_kib,
                 "log_level": 0,
             }
         )
@@ -106,12 +132,13 @@ class Reading:
                 heard_at = time.monotonic()
                 tell(read, every)
             elif time.monotonic() - heard_at > SILENCE_SECONDS_MAX:
-                raise ReadingError(f"Kafka at {self._servers} is silent; {len(left)} partitions are not read to their ends: try again")
+                raise ReadingError(f"Kafka at {self._kafka} is silent; {len(left)} partitions are not read to their ends: try again")
             else:
                 # a marker of a transaction at the end is no record: only the position goes past it
                 for position in self._consumer.position([TopicPartition(*one) for one in left]):
                     if position.offset >= left[position.topic, position.partition]:
                         self._done(left, (position.topic, position.partition))
+                tell(read, every)
         tell(every, every)
 
     def _done(self, left: dict[Partition, int], one: Partition) -> None:
@@ -135,9 +162,10 @@ class Reading:
                 answers[what] = future.result(2 * ANSWER_SECONDS_MAX)
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise ReadingError(f"Kafka at {self._servers} has no topic {what}: run `phusong topics apply`") from error
+                    raise ReadingError(f"Kafka at {self._kafka} has no topic {what}: run `phusong topics apply`") from error
+                why = self._troubles.behind(self._admin, error)
                 raise ReadingError(
-                    f"Kafka at {self._servers} does not answer: {error.args[0].str()}; start it, or correct PHUSONG_BOOTSTRAP_SERVERS"
+                    f"Kafka at {self._kafka} does not answer: {why}; start it, or correct PHUSONG_BOOTSTRAP_SERVERS or PHUSONG_KAFKA_*"
                 ) from error
         return answers
 

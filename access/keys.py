@@ -1,6 +1,6 @@
-"""API keys of the gateway: who may speak, for which reporter and about which indicators.
+"""API keys: who may send to the gateway, for which reporter and about which indicators; and who may read from the feed.
 
-Comes in: the key file (JSON, its owner's alone) and keys as they are presented. Goes out: the `Key` behind a presented one, or None; and a
+Comes in: a key file (JSON, its owner's alone) and keys as they are presented. Goes out: the `Key` behind a presented one, or None; and a
 changed file, replaced as a whole, one writer at a time. Owns that file and, in `KeyRing`, what it held when last looked at. A key is 256
 random bits, so that its plain SHA-256 can be kept instead of it: there is nothing to guess. A file that others may read, or that is not
 such a file, is a `KeyFileError`.
@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 KEYS_MAX = 10_000
 """The most keys that a file may hold, revoked ones too."""
 LOOK_EVERY_SECONDS = 1.0
-"""A key that is created or revoked is noticed by a running gateway within this."""
+"""A key that is created or revoked is noticed by a running server within this."""
 FORM = re.compile(r"phs_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
 """What a key looks like; for whoever must not write one down."""
 _FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -39,7 +39,10 @@ class KeyFileError(OSError):
 
 
 class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One key as the file holds it, without the key itself: `indicators` empty: all; `revoked` None: it holds; `sha256` in hex."""
+    """One key as the file holds it, without the key itself: `indicators` empty: all; `revoked` None: it holds; `sha256` in hex.
+
+    `reporter`: whom it speaks for; of a key that reads: who holds it.
+    """
 
     id: str
     reporter: str
@@ -76,7 +79,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     except KeyFileError:
         raise
     except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read ({error.strerror or error}); see PHUSONG_KEYS") from error
+        raise KeyFileError(f"{path}: cannot be read ({error.strerror or error}); see PHUSONG_KEYS and PHUSONG_FEED_KEYS") from error
     try:
         return msgspec.json.decode(text, type=_KeyFile).keys
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -110,7 +113,7 @@ def revoke_key(path: Path, name: str, now: datetime) -> Key | None:
 
 
 class KeyRing:
-    """The keys that hold, as a running gateway asks for them: it looks at the file once a second at most, at its content when it changed.
+    """The keys that hold, as a running server asks for them: it looks at the file once a second at most, at its content when it changed.
 
     While the file cannot be used nobody is let in: a revocation that cannot be read must not be missed. Raises KeyFileError at the start.
     """
@@ -177,7 +180,7 @@ def _changing(path: Path) -> Iterator[tuple[tuple[Key, ...], Callable[[tuple[Key
     except KeyFileError:
         raise
     except OSError as error:
-        raise KeyFileError(f"{path}: cannot be changed ({error.strerror or error}); see PHUSONG_KEYS") from error
+        raise KeyFileError(f"{path}: cannot be changed ({error.strerror or error}); see PHUSONG_KEYS and PHUSONG_FEED_KEYS") from error
 
 
 def _replace(path: Path, text: bytes) -> None:
