@@ -11,6 +11,9 @@ from enum import IntEnum, StrEnum
 DATASOURCE_UID = "phusong-prometheus"
 """Never change it: Grafana keeps the datasource of the old uid and silently blocks every other one in the file."""
 
+WALLBOARD = "http://127.0.0.1:8600"
+"""Where the people who look at Grafana reach the feed: change it to its public address, and run `python -m dashboards.build`."""
+
 
 class Board(StrEnum):
     """The uid of each dashboard."""

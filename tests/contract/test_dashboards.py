@@ -1,62 +1,62 @@
-"""The dashboards: generated files are up to date, whole, in words and units an operator can read, and every query can be run."""
+"""The dashboards as files: up to date, whole, alike in both languages, and such that Grafana can provision them."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards import build
-from dashboards.alerts import ALERTS, DASHBOARD_UID, DATASOURCE_UID
-from dashboards.overview import STATES, VERDICTS
-from phusong.rows import State, Verdict
+from dashboards.alerts import ALERTS
+from dashboards.messages import CATALOGUE, LANGS, read
+from dashboards.names import DATASOURCE_UID, Board, Panel, uid
+from dashboards.promql import VERDICT_CODES
+from dashboards.sdk import Dashboard, JSONEncoder
+from feed.snapshot import LeftOut
+from phusong.events import Origin, Reason
+from phusong.evidence import Outcome
+from phusong.periods import Period
+from phusong.register import Base
+from phusong.rows import Mark, State, Verdict
+from phusong.topics import SOURCES
+from streams.notify_metrics import End
+from tests import boards
 
-ROOT = Path(__file__).resolve().parents[2]
-BOARDS = sorted((ROOT / "dashboards" / "grafana" / "dashboards").glob("*.json"))
-IDS = [path.stem for path in BOARDS]
+UIDS = {"phusong-province", "phusong-indicator", "phusong-gaps", "phusong-reporting", "phusong-pipeline"}
+"""Links, bookmarks and alerts point to them: for ever."""
 
-# DESIGN.md §6
-METRICS = {
-    "coverage_ratio", "coverage_low_ratio", "coverage_high_ratio", "coverage_target_ratio", "coverage_completeness_ratio",
-    "coverage_covered", "coverage_expected", "coverage_units", "coverage_marks", "coverage_verdict", "coverage_origin",
-    "coverage_oldest_observed_timestamp_seconds", "coverage_as_of_timestamp_seconds", "coverage_published_timestamp_seconds",
-    "coverage_reporter_due_timestamp_seconds", "coverage_commune_ratio", "coverage_commune_info",
-    "phusong_dead_letters_total",
-}  # fmt: skip
+ADDED_BY_THE_SDK = {"placement"}
+"""Said on reading where nothing was said; see boards._plain."""
 
 
-def _load(path: Path) -> dict[str, Any]:
-    board: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return board
-
-
-def _round_trip(board: dict[str, Any]) -> Any:
-    # here and not above: dashboards.overview has to import it first, which silences its deprecation warning
-    from grafana_foundation_sdk.models.dashboard import Dashboard
-
+def again(board: boards.Json) -> Any:
+    """Read by the SDK and written again: it drops what it does not know."""
     return json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
 
 
-def _queries(board: dict[str, Any]) -> list[str]:
-    panels = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-    variables = [re.fullmatch(r"label_values\((.+), \w+\)", v["definition"]) for v in board["templating"]["list"]]
-    assert all(variables), "a variable is not label_values(series, label)"
-    return [*panels, *(v[1] for v in variables if v)]
+def dropped(before: Any, after: Any, at: str = "") -> list[str]:
+    """What is in the one and not, or not the same, in the other; and what the other says beyond that."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        lost = [f"{at}.{key}: gone" for key in before.keys() - after.keys()]
+        lost += [f"{at}.{key}: added" for key in after.keys() - before.keys() - ADDED_BY_THE_SDK]
+        return lost + [one for key in before.keys() & after.keys() for one in dropped(before[key], after[key], f"{at}.{key}")]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [one for number, (left, right) in pairs for one in dropped(left, right, f"{at}[{number}]")]
+    return [] if before == after else [f"{at}: {before!r} became {after!r}"]
 
 
-def _substitute(query: str, **variables: str) -> str:
-    """The query as Grafana would send it: macros first, then variables."""
-    query = re.sub(r"\$__\w+", "5m", query)
-    return re.sub(r"\$(\w+)", lambda match: variables.get(match[1], "x"), query)
+def texts(value: Any) -> list[str]:
+    """Every string in a dashboard."""
+    if isinstance(value, dict):
+        return [*value, *(one for inner in value.values() for one in texts(inner))]
+    if isinstance(value, list):
+        return [one for inner in value for one in texts(inner)]
+    return [value] if isinstance(value, str) else []
 
 
 def test_generated_files_are_up_to_date() -> None:
@@ -67,155 +67,127 @@ def test_generated_files_are_up_to_date() -> None:
 
 def test_check_notices_missing_changed_and_left_over_files(tmp_path: Path) -> None:
     """Each kind of drift is named."""
-    (tmp_path / "grafana" / "dashboards").mkdir(parents=True)
-    (tmp_path / "grafana" / "dashboards" / "old.json").write_text("{}")
-    (tmp_path / "grafana" / "dashboards" / "province-overview.json").write_text("{}")
+    directory = tmp_path / "grafana" / "dashboards" / "vi"
+    directory.mkdir(parents=True)
+    (directory / "old.json").write_text("{}")
+    (directory / "phusong-province.json").write_text("{}")
     problems = build.drift(tmp_path)
-    assert "grafana/dashboards/old.json: nothing generates it; Grafana would load it" in problems
-    assert "grafana/dashboards/province-overview.json: differs from its source" in problems
+    assert "grafana/dashboards/vi/old.json: nothing generates it; Grafana would load it" in problems
+    assert "grafana/dashboards/vi/phusong-province.json: differs from its source" in problems
     assert "prometheus/rules.yml: missing" in problems
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=IDS)
-def test_dashboard_survives_the_schema_and_a_misspelt_key_does_not(path: Path) -> None:
-    """The SDK drops keys that it does not know, so reading and writing again shows a misspelt one."""
-    board = _load(path)
-    assert _round_trip(board) == board
-    assert _round_trip(board | {"refersh": "30s"}) != board | {"refersh": "30s"}
+@pytest.mark.parametrize("path", boards.PATHS, ids=boards.IDS)
+def test_a_dashboard_survives_the_schema_and_a_misspelt_key_does_not(path: Path) -> None:
+    """Nothing is dropped, changed or added on the way through the SDK, and what it does not know would be noticed."""
+    board = boards.board(path)
+    assert dropped(board, again(board)) == []
+    assert dropped(board | {"refersh": "30s"}, again(board | {"refersh": "30s"})) == [".refersh: gone"]
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=IDS)
-def test_dashboard_can_be_provisioned_from_a_file(path: Path) -> None:
-    """Classic schema 42, no id, no inputs, not editable, one literal datasource."""
-    board = _load(path)
+def test_there_are_five_dashboards_in_two_languages_under_uids_that_never_change() -> None:
+    """The file is named after the uid; the Vietnamese one has the plain uid."""
+    assert {board.value for board in Board} == UIDS
+    assert {path.parent.name: {one.stem for one in boards.PATHS if one.parent == path.parent} for path in boards.PATHS} == {
+        lang: {uid(board, lang) for board in Board} for lang in LANGS
+    }
+    for path in boards.PATHS:
+        assert boards.board(path)["uid"] == path.stem
+
+
+@pytest.mark.parametrize("path", boards.PATHS, ids=boards.IDS)
+def test_a_dashboard_can_be_provisioned_from_a_file(path: Path) -> None:
+    """Classic schema 42, no id, no inputs, not editable, the one datasource by its literal uid, Vietnam's time."""
+    board = boards.board(path)
     text = path.read_text("utf-8")
     assert board["schemaVersion"] == 42
     assert board.get("id") is None
     assert board["editable"] is False
     assert "__inputs" not in board
-    assert "${" not in text
-    assert set(re.findall(r'"uid": "([^"]+)"', text)) == {board["uid"], DATASOURCE_UID}
+    assert "${DS_" not in text
+    sources = re.findall(r'"datasource": ({[^}]*})', text)
+    assert {json.dumps(json.loads(one), sort_keys=True) for one in sources} == {f'{{"type": "prometheus", "uid": "{DATASOURCE_UID}"}}'}
     assert board["timezone"] == "Asia/Ho_Chi_Minh"
 
 
-def test_dashboard_uids_are_fixed_and_unique() -> None:
-    """Links, bookmarks and alerts point to them."""
-    uids = [_load(path)["uid"] for path in BOARDS]
-    assert DASHBOARD_UID in uids
-    assert DASHBOARD_UID == "phusong-province"
-    assert len(set(uids)) == len(uids)
+def test_both_languages_ask_the_same_and_look_alike() -> None:
+    """Only words differ: ids, places, kinds and queries are the same but for the label that a name is read from."""
+
+    def without_words(path: Path) -> list[Any]:
+        return [
+            (panel["id"], panel["type"], panel["gridPos"], [one["expr"].replace("name_vi", "name_en") for one in panel["targets"]])
+            for panel in boards.board(path)["panels"]
+        ]
+
+    for path in boards.PATHS:
+        if path.parent.name == "vi":
+            english = path.parents[1] / "en" / f"{path.stem}-en.json"
+            assert without_words(path) == without_words(english)
+            assert boards.board(path)["title"] != boards.board(english)["title"]
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=IDS)
-def test_every_panel_says_what_it_shows_in_which_unit_and_what_emptiness_means(path: Path) -> None:
-    """Title, description, unit and an honest text instead of an empty box."""
-    for panel in _load(path)["panels"]:
-        defaults = panel["fieldConfig"]["defaults"]
-        assert panel["title"], panel["id"]
-        assert len(panel["description"]) > len(panel["title"]), panel["title"]
-        assert defaults["unit"], panel["title"]
-        assert defaults["noValue"].strip(" -0"), panel["title"]
-        assert panel["targets"], panel["title"]
+@pytest.mark.parametrize("path", [path for path in boards.PATHS if path.parent.name == "en"], ids=lambda path: path.stem)
+def test_nothing_vietnamese_is_left_in_the_english_set(path: Path) -> None:
+    """But for the link to the other language and the province that it opens on."""
+    board = boards.board(path)
+    letters = "ăâđêôơưáàảãạắằẳẵặấầẩẫậéèẻẽẹếềểễệíìỉĩịóòỏõọốồổỗộớờởỡợúùủũụứừửữựýỳỷỹỵ"
+    left = {text for text in texts({**board, "links": [], "templating": {}}) if set(text.casefold()) & set(letters)}
+    assert left == set()
 
 
-@pytest.mark.parametrize("path", BOARDS, ids=IDS)
-def test_panels_lie_on_the_grid_without_overlap(path: Path) -> None:
-    """24 columns, each place used once, each id used once."""
-    panels = _load(path)["panels"]
-    taken: set[tuple[int, int]] = set()
-    for panel in panels:
-        at = panel["gridPos"]
-        cells = set(itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])))
-        assert at["x"] + at["w"] <= 24, panel["title"]
-        assert not taken & cells, panel["title"]
-        taken |= cells
-    assert len({p["id"] for p in panels}) == len(panels)
-
-
-@pytest.mark.parametrize("path", BOARDS, ids=IDS)
-def test_every_query_is_promql_over_metrics_that_exist(path: Path) -> None:
-    """Parsed by Prometheus' grammar; a metric that nothing exports would be an empty panel for ever."""
-    for query in _queries(_load(path)):
-        promql_parser.parse(_substitute(query))
-        assert set(re.findall(r"\b(?:coverage|phusong)_\w+", query)) <= METRICS, query
-
-
-def test_alert_expressions_are_promql_over_metrics_that_exist() -> None:
-    """The same for the alerts and the figures in their texts."""
-    for alert in ALERTS:
-        for query in (alert.expr, *(of_selector("") for of_selector in alert.figures.values())):
-            promql_parser.parse(query)
-            assert set(re.findall(r"\b(?:coverage|phusong)_\w+", query)) <= METRICS, query
-
-
-@pytest.mark.parametrize("path", BOARDS, ids=IDS)
-def test_queries_survive_a_second_replica_of_the_feed(path: Path) -> None:
-    """Every series is aggregated over instance and job before it is summed, joined or shown."""
-    for panel in _load(path)["panels"]:
-        for target in panel["targets"]:
-            series = len(re.findall(r"\bcoverage_\w+", target["expr"]))
-            aggregations = len(re.findall(r"\bmax(?: by \(| without \(instance, job\)|\()", target["expr"]))
-            assert aggregations >= series, target["expr"]
-
-
-def test_every_verdict_and_state_has_words_and_a_colour() -> None:
-    """A word that the core adds must not reach operators as a bare identifier."""
-    assert set(VERDICTS) == set(Verdict)
-    assert set(STATES) == set(State)
+def test_the_two_folders_are_two_providers_that_delete_and_edit_nothing() -> None:
+    """apiVersion 1: what Grafana 11 to 13 read; the folder's uid is fixed, too."""
+    provided = yaml.safe_load(build.rendered()["grafana/provisioning/dashboards/phusong.yaml"])
+    assert provided["apiVersion"] == 1
+    found = {one["folderUid"]: (one["folder"], one["options"]["path"]) for one in provided["providers"]}
+    assert found == {
+        "phusong-vi": ("Phủ sóng", "/etc/grafana/dashboards/vi"),
+        "phusong-en": ("Coverage (English)", "/etc/grafana/dashboards/en"),
+    }
+    assert all(one["disableDeletion"] and not one["allowUiUpdates"] for one in provided["providers"])
 
 
 def test_alerts_point_to_panels_that_exist() -> None:
-    """The link in an alert opens the panel that shows it."""
-    panels = {p["id"]: p["title"] for path in BOARDS if _load(path)["uid"] == DASHBOARD_UID for p in _load(path)["panels"]}
-    assert {alert.name: panels[alert.panel_id] for alert in ALERTS} == {
-        "CoverageBelowTarget": "Kết quả theo chỉ tiêu",
-        "CoverageDataStalled": "Tuổi dữ liệu",
-        "CoverageDataAbsent": "Tuổi dữ liệu",
-        "DeadLettersGrowing": "Bản ghi bị loại",
-    }
+    """The link in an alert opens the panel that shows it; each panel that is reserved for one is there, in both languages."""
+    there = {(path.stem, panel["id"]) for path, panel in boards.panels()}
+    assert {(uid(alert.board, lang), int(alert.panel)) for alert in ALERTS for lang in LANGS} <= there
+    assert {int(panel) for panel in Panel} <= {number for _, number in there}
 
 
-@pytest.mark.prometheus
-def test_missing_communes_are_the_uncovered_and_the_unknown_and_no_others(tmp_path: Path) -> None:
-    """Run by promtool: partly covered and uncovered ones by their value, those without one as not-a-number, two replicas as one."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is missing: install the Debian package `prometheus`")
-    (panel,) = (p for path in BOARDS for p in _load(path)["panels"] if p["title"] == "Xã còn thiếu")
-    query = _substitute(panel["targets"][0]["expr"], province="08", vintage="2020-01-01", indicator="postal.staffed_point")
-    unit = 'province="08",vintage="2020-01-01"'
-    ratio = unit + ',domain="postal",indicator="postal.staffed_point"'
-    info = [
-        f'coverage_commune_info{{{unit},commune="{code}",name="Xã {code}",district="Na Hang",latitude="22",longitude="105",instance="{i}"}}'
-        for code, i in itertools.product(("1", "2", "3", "4", "5"), "ab")
-    ]
-    ratios = {"1": "1x5", "2": "0x5", "3": "0.625x5", "4": "NaN NaN NaN NaN"}  # 5 has none
-    series = [
-        *({"series": one, "values": "1x5"} for one in info),
-        *(
-            {"series": f'coverage_commune_ratio{{{ratio},commune="{code}",instance="{i}"}}', "values": values}
-            for (code, values), i in itertools.product(ratios.items(), "ab")
-        ),
-        # another indicator of the same commune must not count
-        {"series": f'coverage_commune_ratio{{{unit},domain="x",indicator="y",commune="5",instance="a"}}', "values": "1x5"},
-    ]
-    named = '{{commune="{0}",district="Na Hang",name="Xã {0}",province="08",vintage="2020-01-01"}}'
-    case = {
-        "interval": "1m",
-        "input_series": series,
-        "promql_expr_test": [
-            {
-                "expr": f"({query}) >= 0",
-                "eval_time": "3m",
-                "exp_samples": [{"labels": named.format("2"), "value": 0}, {"labels": named.format("3"), "value": 0.625}],
-            },
-            {
-                "expr": f"count by (commune) ({query})",
-                "eval_time": "3m",
-                "exp_samples": [{"labels": f'{{commune="{code}"}}', "value": 1} for code in "2345"],
-            },
-        ],
-    }
-    (tmp_path / "case.yml").write_text(yaml.safe_dump({"tests": [case]}, allow_unicode=True), "utf-8")
-    done = subprocess.run([promtool, "test", "rules", str(tmp_path / "case.yml")], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_panel_ids_are_unique_over_all_dashboards() -> None:
+    """So that an id alone says which panel is meant."""
+    ids = [panel["id"] for path, panel in boards.panels() if path.parent.name == "vi"]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_value_of_the_core_has_words_and_a_colour() -> None:
+    """A word that the core adds must not reach operators as a bare identifier."""
+    common = read("common")
+    for section, values in (
+        ("verdicts", Verdict),
+        ("states", State),
+        ("origins", Origin),
+        ("marks", Mark),
+        ("bases", Base),
+        ("periods", Period),
+        ("domains", SOURCES),
+        ("reasons", Reason),
+        ("outcomes", {outcome.name.lower() for outcome in Outcome} | {"rejected"}),
+        ("left_out", LeftOut),
+        ("deliveries", End),
+    ):
+        assert set(common[section]) == set(values), section
+    assert set(VERDICT_CODES) == set(Verdict)
+
+
+def test_every_word_of_the_catalogue_is_used_and_in_both_languages() -> None:
+    """A text that nothing shows would be translated for nothing."""
+    shown = {lang: {text for path in boards.PATHS if path.parent.name == lang for text in texts(boards.board(path))} for lang in LANGS}
+    for file in CATALOGUE.glob("*.toml"):
+        for section, words in read(file.stem).items():
+            entries = words.items() if file.stem == "common" else [(section, words)]
+            for key, entry in entries:
+                assert entry.keys() - {"colour"} == set(LANGS), f"{file.name}: {key}"
+                for lang in LANGS:
+                    text = entry[lang]["title"] if isinstance(entry[lang], dict) else entry[lang]
+                    assert any(text in one for one in shown[lang]), f"{file.name}: {section}.{key} is not used"
