@@ -34,13 +34,13 @@ AS_OF = OBSERVED + timedelta(days=10)
 _PLACES = tuple(f"Bản {name}" for name in ("Lãm", "Chợ", "Khá", "Bung", "Cuống", "Ngòi", "Thác", "Đồng"))
 
 
-def rules() -> Rules:
-    """The shipped indicators over a made-up country."""
+def texts(provinces_count: int = PROVINCES, communes_count: int = COMMUNES) -> dict[str, str]:
+    """Seed files (name -> text): the shipped indicators over a made-up country."""
     shipped = seed_texts(SEEDS)
-    provinces = [f"{number:02}" for number in range(1, PROVINCES + 1)]
-    units = [(f"{number:05}", provinces[number % PROVINCES]) for number in range(1, COMMUNES + 1)]
+    provinces = [f"{number:02}" for number in range(1, provinces_count + 1)]
+    units = [(f"{number:05}", provinces[number % provinces_count]) for number in range(1, communes_count + 1)]
     indicators = [row["indicator"] for row in csv.DictReader(io.StringIO(shipped["indicators.csv"]))]
-    texts = {
+    made = {
         **{name: text.split("\n", 1)[0] + "\n" for name, text in shipped.items() if name.endswith(".csv")},
         "indicators.csv": shipped["indicators.csv"],
     }
@@ -71,16 +71,16 @@ def rules() -> Rules:
     }
     empty = {"end", "due", "operators", "operator", "communes", "district", "former", "latitude", "longitude", "period", "deadline_days"}
     for name, rows in tables.items():
-        columns = texts[name].strip().split(",")
+        columns = made[name].strip().split(",")
         out = io.StringIO()
         writer = csv.DictWriter(out, columns, lineterminator="\n")
         writer.writeheader()
         blank = {column: "" if column in empty | {"province"} else column for column in columns}
         blank |= {"status": "assumed", "counted_on": VINTAGE} if "status" in columns else {}
         writer.writerows({column: value for column, value in {**blank, **row}.items() if column in columns} for row in rows)
-        texts[name] = out.getvalue()
-    texts["rules.toml"] = f'rules = 1\nseeds = "{seeds_digest(texts)}"\ncore = "{core_digest(core_sources())}"\n'
-    return Rules.from_texts(texts)
+        made[name] = out.getvalue()
+    made["rules.toml"] = f'rules = 1\nseeds = "{seeds_digest(made)}"\ncore = "{core_digest(core_sources())}"\n'
+    return made
 
 
 def statements(country: Rules) -> Iterable[Stated]:
@@ -113,7 +113,7 @@ def statements(country: Rules) -> Iterable[Stated]:
 
 def measure() -> Mapping[str, Any]:
     """Fold everything, assess every province from nothing, then one more statement; seconds on the clock."""
-    country = rules()
+    country = Rules.from_texts(texts())
     admission = Admission(country)
     states = {code: Province(country, code) for code in country.register.homes}
     several = list(statements(country))

@@ -29,11 +29,11 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, TopicPartition
 
+from access.keys import create_key
 from bench.world import PROVINCE, SHARE, SPEAKERS, BenchError, Made, child_environment, cluster, end_of, events, producer, say, tell
 from phusong.settings import Settings
 from phusong.topics import SOURCES
 from producers.gateway.http_events import BATCHED, STRUCTURED
-from producers.gateway.keys import create_key
 
 EVENTS = 20_000
 TURNS = 5

@@ -74,7 +74,7 @@ def sent(settings: Settings, rules: Rules, path: Path, rows: int) -> float:
     """Rows a second through `send_file`."""
     forms = Forms(rules, FormOptions(source=_SOURCE), datetime.now(UTC))
     problems: list[str] = []
-    with Publisher(settings.bootstrap_servers, Admission(rules), lambda: datetime.now(UTC)) as publisher:
+    with Publisher(settings.kafka(), Admission(rules), lambda: datetime.now(UTC)) as publisher:
         began = time.perf_counter()
         found = send_file(str(path), publisher, problems.append, lambda _: None, forms)
         took = time.perf_counter() - began

@@ -111,13 +111,16 @@ def end_of(log: Path) -> str:
 
 
 @contextmanager
-def cluster() -> Iterator[tuple[Path, Settings]]:
-    """A broker with its topics, and the settings to reach it with the seeds of this world; with them a directory for logs."""
+def cluster(write: Callable[[Path], None] | None = None) -> Iterator[tuple[Path, Settings]]:
+    """A broker with its topics, and the settings to reach it with the seeds of this world; with them a directory for logs.
+
+    `write`: makes another world's seeds.
+    """
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="phusong-bench-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         seeds = directory / "seeds"
-        write_seeds(seeds)
+        (write or write_seeds)(seeds)
         say("starting Kafka")
         kafka = stack.enter_context(LocalKafka(directory / "kafka", report=say))
         settings = read_settings(bootstrap_servers=kafka.bootstrap_servers, seeds=seeds, worker_metrics_port=0)

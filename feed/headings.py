@@ -11,6 +11,7 @@ _MARKS = {
     "conflict": "số đo trái số khai",
     "contested": "có kiến nghị",
     "interrupted": "đang gián đoạn",
+    "unresolved": "hết hạn gián đoạn, chưa rõ",
     "basis": "lệch mẫu số",
     "imputed": "chưa biết trọng số",
     "inherited": "kế thừa xã cũ",
@@ -50,6 +51,7 @@ _TARGETS = {
     "end": "Đến trước ngày",
     "in_force": "Đang có hiệu lực",
 }
+_TAKEN = {"owner": "người nhận", "reason": "việc đang làm", "source": "do ai báo", "origin": "nguồn gốc", "time": "từ lúc"}
 _PROJECTION = {
     "reached_at": "đạt chỉ tiêu lúc",
     "earliest": "sớm nhất",
@@ -89,6 +91,12 @@ HEADINGS: Mapping[str, str] = {
     "reliability": "Đơn vị báo cáo: số lần đo khớp, số lần đo",
     "as_of": "Tính đến",
     "published": "Công bố lúc",
+    "verdict_id": "Mã kết luận",
+    "verdict_since": "Kết luận từ",
+    **{f"acknowledged.{name}": f"Nhận xử lý: {heading}" for name, heading in _TAKEN.items()},
+    "owner": "Người nhận xử lý",
+    "reason": "Việc đang làm",
+    "time": "Nhận lúc",
     "commune": "Mã xã",
     "name": "Tên xã",
     "district": "Huyện",
@@ -103,6 +111,7 @@ HEADINGS: Mapping[str, str] = {
     "promised_for": "Cam kết phủ trước",
     "challenges_open": "Số phản ánh chưa xong",
     "challenge_due": "Hạn xử lý phản ánh",
+    "unresolved_since": "Hết hạn gián đoạn từ",
     "id": "Mã bản ghi",
     "from": "Kết luận cũ",
     "to": "Kết luận mới",

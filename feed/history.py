@@ -1,7 +1,7 @@
 """The history of verdicts: each key's entries, every one once.
 
 Comes in: the records of coverage.verdicts.v1 in the order of their partitions. Goes out: `Entry`s. Owns the last KEPT_OF_KEY of each key,
-in memory. An entry that was written again after a crash has the id of the first and is left out; what cannot be read is told by False.
+in memory. An entry that was written again after a crash has the id of the first and is left out; what cannot be read raises.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ class Entry(Struct, frozen=True):
     published: datetime
     offset: int
 
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """Oldest first; a key stays in its partition, where the offset tells what came after what at the same moment."""
+        return f"{self.event.data.as_of.timestamp():020.6f}", self.event.data.key, f"{self.offset:020}"
+
 
 class History:
     """The entries by key. One thread writes; whoever else reads holds the writer's lock."""
@@ -33,6 +38,7 @@ class History:
     def __init__(self) -> None:
         self._entries: dict[bytes, deque[Entry]] = {}
         self._ids: dict[bytes, set[str]] = {}
+        self._in_order: tuple[Entry, ...] | None = ()
 
     def add(self, key: bytes | None, value: bytes | None, published: datetime, offset: int) -> Entry | None:
         """The entry where it is new, None where its id is known. Raises one of UNREADABLE where it is none of its key."""
@@ -48,8 +54,16 @@ class History:
         entry = Entry(event, published, offset)
         ids.add(event.id)
         entries.append(entry)
+        self._in_order = None
         return entry
 
-    def entries(self) -> list[Entry]:
-        """Every entry, by key and then in order."""
-        return list(chain.from_iterable(self._entries.values()))
+    def entries(self) -> tuple[Entry, ...]:
+        """Every entry, oldest first; they are put in order when they are next asked for."""
+        if self._in_order is None:
+            self._in_order = tuple(sorted(chain.from_iterable(self._entries.values()), key=lambda entry: entry.order))
+        return self._in_order
+
+    def last(self, key: bytes) -> Entry | None:
+        """The last entry of a key."""
+        entries = self._entries.get(key)
+        return entries[-1] if entries else None

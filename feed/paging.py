@@ -1,8 +1,8 @@
 """One page of many rows: they stand in the order of their keys, and a cursor is the key of the last one that was given.
 
-Comes in: rows, how each is ordered, a limit and the cursor of the page before. Goes out: the page, and the cursor of the next. Owns no
-state: a row that appears or vanishes between two pages moves no other, so that none is given twice or left out. A cursor that is none of
-ours is refused.
+Comes in: rows in their order, what that is of each, a limit and the cursor of the page before. Goes out: the page, and the cursor of the
+next. Owns no state: a row that appears or vanishes between two pages moves no other, so that none is given twice or left out. A cursor that
+is none of ours is refused.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
+from itertools import dropwhile, islice
 from typing import TypeVar
 
 import msgspec
@@ -28,12 +29,11 @@ _decode = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def page(rows: Iterable[S], order: Callable[[S], Order], limit: int, after: Order | None) -> tuple[list[S], str]:
-    """The first `limit` rows whose order is beyond `after`, in that order; and the cursor of the page that follows, "" after the last."""
-    keyed = sorted(((order(one), one) for one in rows), key=lambda pair: pair[0])
-    if after is not None:
-        keyed = [pair for pair in keyed if pair[0] > after]
-    shown = keyed[:limit]
-    return [one for _, one in shown], cursor_of(shown[-1][0]) if len(keyed) > limit else ""
+    """The first `limit` rows, which come in their order, beyond `after`; and the cursor of the page that follows, "" after the last."""
+    left = iter(rows) if after is None else dropwhile(lambda one: order(one) <= after, rows)
+    shown = list(islice(left, limit))
+    more = next(left, None) is not None
+    return shown, cursor_of(order(shown[-1])) if more else ""
 
 
 def cursor_of(order: Order) -> str:

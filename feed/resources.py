@@ -6,36 +6,58 @@ register and the catalogue are as the rules say; the others as the last readings
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain, islice, product
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from feed.evidence import lineage
+from feed.groups import Group
 from feed.history import Entry
 from feed.paging import Order
 from feed.query import PAGED, Query
-from feed.snapshot import Held, R, Snapshot
-from phusong.events import Instant
-from phusong.indicators import Union
+from feed.snapshot import Held, Judged, R, Snapshot
+from phusong.acknowledgements import Acknowledged, Acknowledgement
+from phusong.events import Instant, Origin
+from phusong.indicators import Obligation, Union
 from phusong.periods import Period
 from phusong.register import Base, UnitId
 from phusong.rows import CommuneRow, ProvinceRow, State, VerdictChange
 from phusong.rules import Rules
 
 S = TypeVar("S")
-P = TypeVar("P", "PublishedProvince", "PublishedCommune")
 
 Point = tuple[float, float]
 """Longitude and latitude in degrees, WGS 84, as GeoJSON orders them."""
 
 
+class Taken(Struct, frozen=True, kw_only=True):
+    """Who has taken a verdict on, why and since when; `source`: who says so."""
+
+    owner: str
+    reason: str
+    source: str
+    origin: Origin
+    time: Instant
+
+
 class PublishedProvince(ProvinceRow, frozen=True, kw_only=True):
-    """A province's row, the moment it is true for, and the wall time at which it was published."""
+    """A province's row, the moment it is true for, and the wall time at which it was published.
+
+    `verdict_id`, `verdict_since`: the entry that the verdict began with, and its moment (null: not read yet).
+    """
 
     as_of: Instant
     published: Instant
+    verdict_id: str | None
+    verdict_since: Instant | None
+    acknowledged: Taken | None
+    """null: nobody has taken the verdict on."""
 
 
 class PublishedCommune(CommuneRow, frozen=True, kw_only=True):
@@ -50,6 +72,14 @@ class PublishedVerdict(VerdictChange, frozen=True, kw_only=True, rename={"from_"
 
     id: str
     published: Instant
+
+
+class ListedAcknowledgement(Acknowledgement, frozen=True, kw_only=True, omit_defaults=False):
+    """Who has taken a verdict on (`owner` null: it was given back), and who says so."""
+
+    id: str
+    source: str
+    time: Instant
 
 
 class ListedTarget(Struct, frozen=True, kw_only=True):
@@ -156,6 +186,10 @@ class Source:
         self.snapshot = snapshot
         self.rules = rules
         self.as_of = as_of
+        self.obligations: dict[str, list[Obligation]] = {}
+        """Reporter -> what it must report."""
+        for one in rules.catalogue.obligations:
+            self.obligations.setdefault(one.reporter, []).append(one)
 
     def in_force(self) -> frozenset[str]:
         """The list of communes in force; none before the first."""
@@ -180,7 +214,7 @@ def in_force(rules: Rules, moment: datetime) -> frozenset[str]:
 
 
 class Resource(Struct, Generic[S], frozen=True, kw_only=True):
-    """One address: `find` what a query asks for, `order` it, `version` it without showing it, `show` it as a struct of `kind`."""
+    """One address: `find` what a query asks for, in the `order` of each row; `version` it without showing it, `show` it as a `kind`."""
 
     path: str
     summary: str
@@ -208,14 +242,28 @@ class Resource(Struct, Generic[S], frozen=True, kw_only=True):
         return ("json", "csv", "geojson") if self.placed else ("json", "csv")
 
 
-def show_province(held: Held[ProvinceRow]) -> PublishedProvince:
+def show_province(judged: Judged) -> PublishedProvince:
     """A province's row as it is published."""
-    return _published(PublishedProvince, held)
+    held, entry = judged.held, judged.entry
+    return PublishedProvince(
+        **msgspec.structs.asdict(held.row),
+        as_of=held.version.as_of,
+        published=held.published,
+        verdict_id=None if entry is None else entry.event.id,
+        verdict_since=None if entry is None else entry.event.data.as_of,
+        acknowledged=_taken(judged.taken),
+    )
+
+
+def _taken(event: Acknowledged | None) -> Taken | None:
+    if event is None or event.data.owner is None:
+        return None
+    return Taken(owner=event.data.owner, reason=event.data.reason, source=event.source, origin=event.data.origin, time=event.time)
 
 
 def show_commune(held: Held[CommuneRow]) -> PublishedCommune:
     """A commune's row as it is published."""
-    return _published(PublishedCommune, held)
+    return PublishedCommune(**msgspec.structs.asdict(held.row), as_of=held.version.as_of, published=held.published)
 
 
 def show_verdict(entry: Entry) -> PublishedVerdict:
@@ -226,10 +274,6 @@ def show_verdict(entry: Entry) -> PublishedVerdict:
 def is_gap(row: CommuneRow) -> bool:
     """Whether it is not known to be covered in full: unknown, stale, or less than one."""
     return row.state is not State.FRESH or (row.ratio is not None and row.ratio < 1)
-
-
-def _published(kind: type[P], held: Held[R]) -> P:
-    return kind(**msgspec.structs.asdict(held.row), as_of=held.version.as_of, published=held.published)
 
 
 def _held_order(held: Held[R]) -> Order:
@@ -245,36 +289,80 @@ def _itself(row: S) -> S:
     return row
 
 
-def _find_provinces(source: Source, query: Query) -> Iterator[Held[ProvinceRow]]:
-    vintages = source.vintages(query)
-    return (one for one in source.snapshot.provinces() if query.asks_for(one.row, vintages))
+def _groups(source: Source, query: Query) -> Iterator[list[Group]]:
+    """The groups that a query asks for, list by list and indicator by indicator, in order; none that the page before has passed."""
+    passed = ("", "") if query.after is None else query.after[:2]
+    provinces = sorted(query.provinces)
+    for vintage, indicator in product(sorted(source.vintages(query)), sorted(query.indicators)):
+        if (vintage, indicator) >= passed:
+            yield [(vintage, indicator, province) for province in provinces]
+
+
+def _find_provinces(source: Source, query: Query) -> Iterator[Judged]:
+    for groups in _groups(source, query):
+        yield from map(source.snapshot.judged, chain.from_iterable(source.snapshot.provinces_of(groups)))
+
+
+def _judged_order(judged: Judged) -> Order:
+    return _held_order(judged.held)
+
+
+def _judged_version(judged: Judged) -> object:
+    entry, taken = judged.entry, judged.taken
+    return _held_version(judged.held), None if entry is None else entry.event.id, None if taken is None else taken.id
+
+
+def _find_acknowledgements(source: Source, query: Query) -> Iterator[Acknowledged]:
+    vintages = frozenset(source.rules.register.vintages) if query.vintages is None else query.vintages
+    for event in sorted(source.snapshot.acknowledgements(), key=_acknowledged_order):
+        if query.asks_for(event.data, vintages):
+            yield event
+
+
+def _acknowledged_order(event: Acknowledged) -> Order:
+    return f"{event.time.timestamp():020.6f}", event.data.verdict
+
+
+def _show_acknowledged(event: Acknowledged) -> ListedAcknowledgement:
+    return ListedAcknowledgement(**msgspec.structs.asdict(event.data), id=event.id, source=event.source, time=event.time)
 
 
 def _find_communes(source: Source, query: Query) -> Iterator[Held[CommuneRow]]:
-    vintages = source.vintages(query)
-    return (one for one in source.snapshot.communes() if query.asks_for(one.row, vintages) and query.asks_for_commune(one.row))
+    return _communes(source, query, lambda _: True)
 
 
 def _find_gaps(source: Source, query: Query) -> Iterator[Held[CommuneRow]]:
-    return (one for one in _find_communes(source, query) if is_gap(one.row))
+    return _communes(source, query, is_gap)
+
+
+def _communes(source: Source, query: Query, wanted: Callable[[CommuneRow], bool]) -> Iterator[Held[CommuneRow]]:
+    for groups in _groups(source, query):
+        if query.communes is None:
+            held: Iterable[Held[CommuneRow]] = chain.from_iterable(source.snapshot.communes_of(groups))
+        else:
+            vintage, indicator, _ = groups[0]
+            some = source.snapshot.communes_at(f"{vintage}/{commune}/{indicator}" for commune in query.communes)
+            held = [one for one in some if one.row.province in query.provinces]
+        found = [one for one in held if query.asks_for_commune(one.row) and wanted(one.row)]
+        if len(groups) > 1 or query.communes is not None:
+            # each province is in order; codes of two provinces may stand mixed
+            found.sort(key=_CODE)
+        yield from found
+
+
+_CODE = attrgetter("row.commune")
 
 
 def _find_verdicts(source: Source, query: Query) -> Iterator[Entry]:
     vintages = frozenset(source.rules.register.vintages) if query.vintages is None else query.vintages
-    for entry in source.snapshot.verdicts():
-        change = entry.event.data
-        if query.asks_for(change, vintages) and (query.since is None or change.as_of >= query.since):
-            yield entry
-
-
-def _verdict_order(entry: Entry) -> Order:
-    # a key stays in its partition, where the offset tells what came after what at the same moment
-    return f"{entry.event.data.as_of.timestamp():020.6f}", entry.event.data.key, f"{entry.offset:020}"
+    entries = source.snapshot.verdicts()
+    first = 0 if query.since is None else bisect_left(entries, query.since, key=lambda entry: entry.event.data.as_of)
+    return (one for one in islice(entries, first, None) if query.asks_for(one.event.data, vintages))
 
 
 def _find_indicators(source: Source, query: Query) -> Iterator[ListedIndicator]:
     now, catalogue = source.as_of(), source.rules.catalogue
-    for one in catalogue.indicators.values():
+    for _, one in sorted(catalogue.indicators.items()):
         if one.id not in query.indicators:
             continue
         targets = [
@@ -315,14 +403,15 @@ def _find_indicators(source: Source, query: Query) -> Iterator[ListedIndicator]:
 def _find_reporters(source: Source, query: Query) -> Iterator[ListedReporter]:
     now, catalogue = source.as_of(), source.rules.catalogue
     in_force = source.in_force()
-    rows = {(one.row.province, one.row.indicator): one.row for one in source.snapshot.provinces() if one.row.vintage in in_force}
+    groups = [group for vintage in in_force for group in product([vintage], query.indicators, query.provinces)]
+    rows = {(one.row.province, one.row.indicator): one.row for one in chain.from_iterable(source.snapshot.provinces_of(groups))}
     narrowed = any(name in ("province", "indicator") for name, _ in query.pairs)
-    for reporter in catalogue.reporters.values():
+    for _, reporter in sorted(catalogue.reporters.items()):
         if query.reporters is not None and reporter.id not in query.reporters:
             continue
         obligations = []
-        for one in catalogue.obligations:
-            if one.reporter != reporter.id or one.province not in query.provinces or one.indicator not in query.indicators:
+        for one in source.obligations.get(reporter.id, ()):
+            if one.province not in query.provinces or one.indicator not in query.indicators:
                 continue
             row = rows.get((one.province, one.indicator)) if one.holds(now) else None
             due = None if row is None else row.reporters_due.get(reporter.id)
@@ -365,7 +454,7 @@ def _find_vintages(source: Source, query: Query) -> Iterator[ListedVintage]:
         if unit.province in query.provinces:
             mine = counts.setdefault(unit.vintage, {})
             mine[unit.province] = mine.get(unit.province, 0) + 1
-    for vintage in register.vintages.values():
+    for _, vintage in sorted(register.vintages.items()):
         provinces = counts.get(vintage.id, {})
         yield ListedVintage(
             vintage=vintage.id,
@@ -379,25 +468,31 @@ def _find_vintages(source: Source, query: Query) -> Iterator[ListedVintage]:
         )
 
 
-def _find_successions(source: Source, query: Query) -> Iterator[ListedSuccession]:
+def _find_successions(source: Source, query: Query) -> list[ListedSuccession]:
     """Every step of the lists asked for; of a commune the steps that its territory has taken, back and forth."""
+    return sorted(_successions(source, query), key=_succession_order)
+
+
+def _succession_order(row: ListedSuccession) -> Order:
+    return row.vintage, row.commune, row.predecessor_vintage, row.predecessor
+
+
+def _successions(source: Source, query: Query) -> Iterator[ListedSuccession]:
     register = source.rules.register
+    vintages = frozenset(register.vintages) if query.vintages is None else query.vintages
     line: set[UnitId] | None = None
     if query.communes is not None:
         line = set()
-        for unit_id in register.units:
-            if unit_id[1] in query.communes and (query.vintages is None or unit_id[0] in query.vintages):
-                line |= {unit_id, *register.later(unit_id), *_earlier(source.rules, unit_id)}
-    for unit_id, predecessors in register.predecessors.items():
+        for unit_id in product(vintages, query.communes):
+            if unit_id in register.units:
+                line |= {*register.later(unit_id), *(one.id for one in lineage(register, register.units[unit_id]))}
+    for unit_id in register.predecessors if line is None else line:
         unit = register.units[unit_id]
-        for one in predecessors:
+        if line is None and unit.vintage not in vintages:
+            continue
+        for one in register.predecessors.get(unit_id, ()):
             before = one.unit
-            if not {unit.province, before.province} & query.provinces:
-                continue
-            if line is None:
-                if query.vintages is not None and unit.vintage not in query.vintages:
-                    continue
-            elif unit_id not in line or before.id not in line:
+            if not {unit.province, before.province} & query.provinces or (line is not None and before.id not in line):
                 continue
             yield ListedSuccession(
                 vintage=unit.vintage,
@@ -412,12 +507,6 @@ def _find_successions(source: Source, query: Query) -> Iterator[ListedSuccession
             )
 
 
-def _earlier(rules: Rules, unit_id: UnitId) -> Iterator[UnitId]:
-    for one in rules.register.predecessors.get(unit_id, ()):
-        yield one.unit.id
-        yield from _earlier(rules, one.unit.id)
-
-
 PLACE = ("province", "indicator", "vintage")
 COMMUNE = (*PLACE, "commune", "state", "mark")
 
@@ -429,8 +518,8 @@ RESOURCES: tuple[Resource[Any], ...] = (
         filters=PLACE,
         kind=PublishedProvince,
         find=_find_provinces,
-        order=_held_order,
-        version=_held_version,
+        order=_judged_order,
+        version=_judged_version,
         show=show_province,
         order_parts=3,
         in_force_only=True,
@@ -482,10 +571,22 @@ RESOURCES: tuple[Resource[Any], ...] = (
         filters=(*PLACE, "since"),
         kind=PublishedVerdict,
         find=_find_verdicts,
-        order=_verdict_order,
+        order=lambda entry: entry.order,
         version=lambda entry: (entry.event.data.key, entry.event.id, entry.published),
         show=show_verdict,
         order_parts=3,
+    ),
+    Resource(
+        path="/api/v1/acknowledgements",
+        summary="Ai đã nhận xử lý kết luận nào (who has taken which verdict on)",
+        description="Of each verdict (`verdict`: its id) the acknowledgement that counts, oldest first; `owner` null: it was given back.",
+        filters=PLACE,
+        kind=ListedAcknowledgement,
+        find=_find_acknowledgements,
+        order=_acknowledged_order,
+        version=lambda event: (event.id, event.time),
+        show=_show_acknowledged,
+        order_parts=2,
     ),
     Resource(
         path="/api/v1/reporters",
@@ -521,7 +622,7 @@ RESOURCES: tuple[Resource[Any], ...] = (
         filters=("province", "commune", "vintage"),
         kind=ListedSuccession,
         find=_find_successions,
-        order=lambda row: (row.vintage, row.commune, row.predecessor_vintage, row.predecessor),
+        order=_succession_order,
         version=_itself,
         show=_itself,
         order_parts=4,

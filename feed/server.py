@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -29,9 +30,12 @@ LOG = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = STREAMS_MAX + 256
 """Every stream, and as many again as scrapers, browsers and programs need."""
+FILES_MORE = 256  # Kafka's connections, the log, the program's own files
 HEAD_BYTES_MAX = 16 * 1024
 REQUEST_SECONDS_MAX = 10.0
 """How long a connection may take to send a request, from its start."""
+STALL_SECONDS_MAX = 30.0
+"""How long a client may take nothing of an answer. Longer than a stream waits, which drops its clients itself, and counts them."""
 STOP_SECONDS_MAX = 3  # for answers under way
 _TOO_LARGE = f"more than {HEAD_BYTES_MAX} bytes of headers"
 
@@ -40,6 +44,7 @@ class Connection(HttpToolsProtocol):
     """uvicorn's connection, with bounds that it does not have."""
 
     _timer: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = False
     _too_large = False
@@ -62,7 +67,16 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -88,6 +102,22 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, _TOO_LARGE)
         else:
             self._refuse(400, "this is no HTTP request that can be read")
+
+    def _watch(self) -> None:
+        """Look later whether anything of what waits has been taken."""
+        self._stall = self.loop.call_later(STALL_SECONDS_MAX, self._look, self.transport.get_write_buffer_size())
+
+    def _look(self, waited: int) -> None:
+        if self.transport.get_write_buffer_size() < waited:
+            self._watch()
+        else:
+            LOG.info("a client takes nothing of its answer and is dropped")
+            self.transport.abort()
+
+    def _taken(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def _too_slow(self) -> None:
         self._timer = None
@@ -165,6 +195,7 @@ class FeedServer:
 
 def run(settings: Settings, rules: Rules, on_ready: Callable[[str], None] = lambda _: None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `on_ready` gets the address once requests are taken."""
+    _allow_files()
     server = FeedServer(settings, rules)
     # uvicorn has handlers of its own while it serves, and raises the signal again when it is done: these are for before and after
     before: dict[signal.Signals, Any] = {one: signal.signal(one, lambda *_: server.stop()) for one in (signal.SIGTERM, signal.SIGINT)}
@@ -173,6 +204,17 @@ def run(settings: Settings, rules: Rules, on_ready: Callable[[str], None] = lamb
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _allow_files() -> None:
+    """As many open files as there may be connections: the customary limit is lower."""
+    wanted = CONNECTIONS_MAX + FILES_MORE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            LOG.warning("only %d open files are allowed, too few for %d connections; raise ulimit -n", allowed, CONNECTIONS_MAX)
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> str:

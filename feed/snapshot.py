@@ -1,8 +1,8 @@
 """The published topics in memory: per key the row of the greatest version, the history of verdicts, and the thread that reads them.
 
-Comes in: every record of coverage.communes.v1, coverage.provinces.v1 and coverage.verdicts.v1 from the start on, and what topics the broker
-shows now. Goes out: `Snapshot`, for metrics.py and resources.py, and each `Change` as it happens, for stream.py. Owns no state beyond
-memory: no group, no commits; any number of replicas read alike.
+Comes in: every record of coverage.communes.v1, coverage.provinces.v1, coverage.verdicts.v1 and coverage.acknowledgements.v1 from the start
+on, and what topics the broker shows now. Goes out: `Snapshot`, for metrics.py and resources.py, and each `Change` as it happens, for
+stream.py. Owns no state beyond memory: no group, no commits; any number of replicas read alike.
 What must not be shown (a row of another log, of a clock ahead, older than what is held, unreadable) is counted in `left_out` and dropped.
 A broker outage leaves what was read served. Topics that are missing and fatal client errors end the thread with a `FeedError`.
 """
@@ -13,19 +13,24 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
+from feed.groups import Group, Groups
 from feed.history import Entry, History
+from feed.reading import headers_of
+from phusong.acknowledgements import Acknowledged, Desk, decode_acknowledged
+from phusong.events import Rejected
 from phusong.rows import UNREADABLE, CommuneRow, ProvinceRow, Version, decode_commune, decode_province, decode_version
-from phusong.topics import COMMUNES, PROVINCES, SOURCES, VERDICTS, log_id
+from phusong.settings import Kafka
+from phusong.topics import ACKNOWLEDGEMENTS, COMMUNES, PROVINCES, SOURCES, VERDICTS, log_id
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +41,7 @@ Answers = dict[str, Future[Any]]
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far a row's as_of may lie past its append time. A worker whose clock runs ahead would otherwise stay the greatest for as long."""
 
-OUTPUTS = (COMMUNES.name, PROVINCES.name, VERDICTS.name)
+OUTPUTS = (COMMUNES.name, PROVINCES.name, VERDICTS.name, ACKNOWLEDGEMENTS.name)
 ASKED = (*(topic.name for topic in SOURCES.values()), *OUTPUTS)
 
 ASK_EVERY_SECONDS = 5.0
@@ -70,6 +75,14 @@ class Held(Struct, Generic[R], frozen=True):
     published: datetime
 
 
+class Judged(Struct, frozen=True):
+    """A province's row with the entry that its verdict began with (None: not read yet), and who has taken that on (None: nobody)."""
+
+    held: Held[ProvinceRow]
+    entry: Entry | None
+    taken: Acknowledged | None
+
+
 class Gone(Struct, frozen=True):
     """A row that is no longer there."""
 
@@ -80,15 +93,18 @@ class Reset(Struct, frozen=True):
     """Everything may be different: all of it has been read anew."""
 
 
-Change = Held[CommuneRow] | Held[ProvinceRow] | Entry | Gone | Reset
-"""What has happened: a row says something else than before or is gone, a verdict was added, or all was read anew."""
+Change = Held[CommuneRow] | Judged | Entry | Gone | Reset
+"""What has happened: a row says something else than before or is gone, a verdict was added or taken on, or all was read anew."""
 
 
 class _Table(Generic[R]):
-    """The rows of one topic by record key; `buried` remembers the version of each tombstone, so that no older row brings its key back."""
+    """The rows of one topic by record key, and by group; `buried` remembers the version of each tombstone, so that no older row brings its
+    key back.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Held[R]] = {}
+        self.groups: Groups[Held[R]] = Groups()
         self.buried: dict[bytes, Version] = {}
 
     def version(self, key: bytes) -> Version | None:
@@ -96,12 +112,20 @@ class _Table(Generic[R]):
         return self.buried.get(key) if held is None else held.version
 
     def put(self, key: bytes, row: R | None, version: Version, published: datetime) -> None:
+        before = self.rows.get(key)
+        if before is not None and (row is None or _group(row) != _group(before.row)):
+            self.groups.remove(_group(before.row), key)
         if row is None:
             self.rows.pop(key, None)
             self.buried[key] = version
         else:
-            self.rows[key] = Held(row, version, published)
+            self.rows[key] = held = Held(row, version, published)
+            self.groups.put(_group(row), key, held)
             self.buried.pop(key, None)
+
+
+def _group(row: CommuneRow | ProvinceRow) -> Group:
+    return row.vintage, row.indicator, row.province
 
 
 class Snapshot:
@@ -114,13 +138,14 @@ class Snapshot:
         self._communes: _Table[CommuneRow] = _Table()
         self._provinces: _Table[ProvinceRow] = _Table()
         self._history = History()
+        self._desk = Desk()
         self._lock = threading.Lock()
 
     def start_over(self, log: str) -> None:
         """Forget every row; from now on only rows of `log` count."""
         with self._lock:
             self.log = log
-            self._communes, self._provinces, self._history = _Table(), _Table(), History()
+            self._communes, self._provinces, self._history, self._desk = _Table(), _Table(), History(), Desk()
 
     def communes(self) -> list[Held[CommuneRow]]:
         """Every commune row as it is now, in no order."""
@@ -132,8 +157,36 @@ class Snapshot:
         with self._lock:
             return list(self._provinces.rows.values())
 
-    def verdicts(self) -> list[Entry]:
-        """Every change of verdict, once, by key and then in order."""
+    def communes_of(self, groups: Iterable[Group]) -> list[tuple[Held[CommuneRow], ...]]:
+        """The commune rows of each of these groups, by commune."""
+        with self._lock:
+            return [self._communes.groups.of(group) for group in groups]
+
+    def communes_at(self, keys: Iterable[str]) -> list[Held[CommuneRow]]:
+        """The commune rows of these keys, as far as they are there."""
+        with self._lock:
+            return [held for key in keys if (held := self._communes.rows.get(key.encode())) is not None]
+
+    def provinces_of(self, groups: Iterable[Group]) -> list[tuple[Held[ProvinceRow], ...]]:
+        """The province row, if there is one, of each of these groups."""
+        with self._lock:
+            return [self._provinces.groups.of(group) for group in groups]
+
+    def judged(self, held: Held[ProvinceRow]) -> Judged:
+        """That row with its verdict's entry and who has taken it on."""
+        with self._lock:
+            entry = self._history.last(held.row.key.encode())
+            if entry is None or entry.event.data.to is not held.row.verdict:
+                return Judged(held, None, None)
+            return Judged(held, entry, self._desk.who_has(entry.event.id))
+
+    def acknowledgements(self) -> list[Acknowledged]:
+        """The acknowledgement that counts of each verdict, those that were given back too."""
+        with self._lock:
+            return self._desk.all()
+
+    def verdicts(self) -> tuple[Entry, ...]:
+        """Every change of verdict, once, oldest first."""
         with self._lock:
             return self._history.entries()
 
@@ -141,7 +194,12 @@ class Snapshot:
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, appended: datetime, offset: int = 0
     ) -> None:
         """Take one record of an output topic, or count why it is left out."""
-        why = self._add(key, value, appended, offset) if topic == VERDICTS.name else self._take(topic, key, value, headers, appended)
+        if topic == VERDICTS.name:
+            why = self._add(key, value, appended, offset)
+        elif topic == ACKNOWLEDGEMENTS.name:
+            why = self._acknowledge(key, value)
+        else:
+            why = self._take(topic, key, value, headers, appended)
         if why is not None:
             self.left_out[why] += 1
 
@@ -176,12 +234,16 @@ class Snapshot:
             if row.key.encode() != key:
                 return LeftOut.UNREADABLE
         before = table.rows.get(key)
+        changed = before is None or before.row != row
+        if before is not None and not changed:
+            # what was made of the row stands as long as it is the same object
+            row = before.row
         with self._lock:
             table.put(key, row, version, appended)
         held = table.rows.get(key)
         if held is not None:
-            if before is None or before.row != held.row:
-                self.on_change(cast("Held[CommuneRow] | Held[ProvinceRow]", held))
+            if changed:
+                self.on_change(self._change(held))
         elif before is not None:
             self.on_change(Gone(before.row))
         return None
@@ -194,7 +256,35 @@ class Snapshot:
             return LeftOut.UNREADABLE
         if entry is not None:
             self.on_change(entry)
+            self._rejudge(entry.event.data.key)
         return None
+
+    def _acknowledge(self, key: bytes | None, value: bytes | None) -> LeftOut | None:
+        try:
+            event = decode_acknowledged(value)
+        except Rejected:
+            return LeftOut.UNREADABLE
+        if key != event.data.key.encode():
+            return LeftOut.UNREADABLE
+        with self._lock:
+            news = self._desk.take(event)
+        if news:
+            self._rejudge(event.data.key)
+        return None
+
+    def _rejudge(self, key: str) -> None:
+        """Tell of the province's row anew: its verdict's entry came after it, or somebody has taken that on.
+
+        Of an entry that comes before its row, as it should, the row will tell.
+        """
+        held = self._provinces.rows.get(key.encode())
+        if held is not None and (judged := self.judged(held)).entry is not None:
+            self.on_change(judged)
+
+    def _change(self, held: Held[R]) -> Change:
+        if isinstance(held.row, ProvinceRow):
+            return self.judged(held)
+        return held
 
 
 class Shown(Struct, frozen=True):
@@ -210,7 +300,7 @@ class Reader:
     `on_change` is called by that thread: once with `Reset` whenever all has been read, then with each change.
     """
 
-    def __init__(self, bootstrap_servers: str, on_change: Callable[[Change], None] = lambda _: None) -> None:
+    def __init__(self, kafka: Kafka, on_change: Callable[[Change], None] = lambda _: None) -> None:
         self.snapshot = Snapshot()
         self._on_change = on_change
         self.ready = False
@@ -218,7 +308,7 @@ class Reader:
         self.kafka_seen = 0.0
         """Wall time of the last complete answer of the broker, seconds since 1970; 0: never."""
         self.done: Future[None] = Future()
-        self._servers = bootstrap_servers
+        self._kafka = kafka
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed-reader", daemon=True)
         self._ends: dict[tuple[str, int], int] = {}
@@ -250,8 +340,8 @@ class Reader:
             self.done.set_result(None)
 
     def _read(self) -> None:
-        common: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self._servers,
+        common: dict[str, Any] = {
+            **self._kafka.options(),
             "client.id": "phusong-feed",
             "reconnect.backoff.max.ms": 1000,
         }
@@ -268,7 +358,7 @@ class Reader:
             },
             logger=LOG,
         )
-        watch = _Watch(admin, self._servers)
+        watch = _Watch(admin, self._kafka)
         wanted: Shown | None = None
         shown: Shown | None = None
         try:
@@ -295,7 +385,7 @@ class Reader:
         try:
             marks = [consumer.get_watermark_offsets(partition, timeout=ANSWER_SECONDS_MAX) for partition in partitions]
         except KafkaException as error:
-            LOG.warning("Kafka at %s does not tell the ends of %s: %s; asking again", self._servers, ", ".join(OUTPUTS), error)
+            LOG.warning("Kafka at %s does not tell the ends of %s: %s; asking again", self._kafka, ", ".join(OUTPUTS), error)
             return False
         self.ready = False
         # what is read until the end is reached is no news
@@ -320,14 +410,14 @@ class Reader:
             if error is None:
                 _, appended_ms = message.timestamp()
                 appended = datetime.fromtimestamp(appended_ms / 1000, UTC)
-                self.snapshot.apply(where[0], message.key(), message.value(), _headers(message), appended, message.offset() or 0)
+                self.snapshot.apply(where[0], message.key(), message.value(), headers_of(message), appended, message.offset() or 0)
                 if self._ends and (message.offset() or 0) + 1 >= self._ends.get(where, 0):
                     self._ends.pop(where, None)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name is this one
                 # the last offsets of a partition may hold no record: transaction markers, what compaction took away
                 self._ends.pop(where, None)
             elif error.fatal():
-                raise FeedError(f"Kafka at {self._servers}: {error.str()}; start the feed again")
+                raise FeedError(f"Kafka at {self._kafka}: {error.str()}; start the feed again")
             else:
                 LOG.warning("%s [%d]: %s", *where, error.str())
         self._reached()
@@ -343,9 +433,9 @@ class Reader:
 class _Watch:
     """Asks the broker every few seconds what topics it shows, without waiting for the answer."""
 
-    def __init__(self, admin: AdminClient, servers: str) -> None:
+    def __init__(self, admin: AdminClient, kafka: Kafka) -> None:
         self._admin = admin
-        self._servers = servers
+        self._kafka = kafka
         self._began = self._ask_at = time.monotonic()
         self._answers: Answers | None = None
         self._answered = False
@@ -367,7 +457,7 @@ class _Watch:
             self._trouble(errors, now - self._began)
             return None
         if self._silent:
-            LOG.warning("Kafka at %s answers again", self._servers)
+            LOG.warning("Kafka at %s answers again", self._kafka)
         self._answered, self._silent = True, False
         found = {name: future.result() for name, future in answers.items()}
         return Shown(
@@ -378,23 +468,15 @@ class _Watch:
     def _trouble(self, errors: dict[str, BaseException | None], waited_seconds: float) -> None:
         missing = [name for name, error in errors.items() if _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART]
         if not self._answered and missing and waited_seconds > MISSING_SECONDS_MAX:
-            raise FeedError(f"Kafka at {self._servers} has no topic {', '.join(missing)}: run `phusong topics apply`")
+            raise FeedError(f"Kafka at {self._kafka} has no topic {', '.join(missing)}: run `phusong topics apply`")
         if not self._answered and waited_seconds > START_SECONDS_MAX:
             why = next(iter(errors.values()))
-            raise FeedError(f"Kafka at {self._servers} does not answer: {why}; start it, or correct PHUSONG_BOOTSTRAP_SERVERS")
+            raise FeedError(f"Kafka at {self._kafka} does not answer: {why}; start it, or correct PHUSONG_BOOTSTRAP_SERVERS")
         if not self._silent and self._answered:
             # once per outage; a topic that is deleted to be created anew is missing for a moment, too
-            LOG.warning("Kafka at %s: %s; what was read stays served", self._servers, "; ".join(f"{n}: {e}" for n, e in errors.items()))
+            LOG.warning("Kafka at %s: %s; what was read stays served", self._kafka, "; ".join(f"{n}: {e}" for n, e in errors.items()))
         self._silent = self._answered
 
 
 def _code(error: BaseException | None) -> int | None:
     return error.args[0].code() if isinstance(error, KafkaException) else None
-
-
-def _headers(message: Message) -> Headers | None:
-    try:
-        # what the client reads is always a list of bytes; its type also describes what a producer may pass
-        return cast("Headers | None", message.headers())
-    except (UnicodeDecodeError, SystemError):  # a header's name is no text; such a record counts as one without a version: unreadable
-        return None

@@ -24,7 +24,7 @@ from msgspec import Struct
 from feed.history import Entry
 from feed.query import Query
 from feed.resources import PublishedCommune, PublishedProvince, PublishedVerdict, in_force, show_commune, show_province, show_verdict
-from feed.snapshot import Change, Gone, Held
+from feed.snapshot import Change, Gone, Held, Judged
 from phusong.events import Instant
 from phusong.rows import CommuneRow, ProvinceRow, VerdictChange
 from phusong.rules import Rules
@@ -38,6 +38,10 @@ CHUNK_BYTES_MAX = 16 * 1024
 """What is handed over at once (a single event may be larger): with the server's own 64 KiB all that a client that stands still can hold."""
 SEND_SECONDS_MAX = 20.0
 HEARTBEAT_SECONDS = 5.0
+GATHER_SECONDS = 0.25
+"""How often at most everybody is woken: of changes in a burst all but the first wait so long for those that follow."""
+SHARED_MAX = 64
+"""Of how many pairs of question and place the next text is kept: clients that ask the same go side by side."""
 RETRY_MS = 2_000
 """After what time a client is to come back."""
 
@@ -106,6 +110,8 @@ class Stream:
         self._beats = 0
         self._beat = b""
         self._waking = False
+        self._woken_at = 0.0
+        self._shared: dict[tuple[Query, frozenset[str], int], tuple[bytes, int]] = {}
         self.ended = False
 
     def __len__(self) -> int:
@@ -178,20 +184,33 @@ class Stream:
         """What comes next for a client, and whether there is more."""
         query = client.query
         vintages = self._vintages if query.vintages is None else query.vintages
-        found: list[bytes] = []
-        size = 0
         with self._lock:
             if client.place < self._last - len(self._kept):
                 raise _BehindError
-            while client.place < self._last and size < CHUNK_BYTES_MAX:
-                kept = self._kept[client.place + 1]
-                if kept.about is None or query.asks_for(kept.about, vintages):
-                    if found and size + len(kept.text) > CHUNK_BYTES_MAX:
-                        break
-                    found.append(kept.text)
-                    size += len(kept.text)
-                client.place += 1
-            return b"".join(found), client.place < self._last
+            if client.place == self._last:
+                return b"", False
+            # events never change: what one client was sent from its place on is right for every other one there that asks the same
+            at = query, vintages, client.place
+            if at not in self._shared:
+                if len(self._shared) == SHARED_MAX:
+                    del self._shared[next(iter(self._shared))]
+                self._shared[at] = self._next(query, vintages, client.place)
+            text, client.place = self._shared[at]
+            return text, client.place < self._last
+
+    def _next(self, query: Query, vintages: frozenset[str], place: int) -> tuple[bytes, int]:
+        """What comes after a place, no more than is handed over at once, and the place after that."""
+        found: list[bytes] = []
+        size = 0
+        while place < self._last and size < CHUNK_BYTES_MAX:
+            kept = self._kept[place + 1]
+            if kept.about is None or query.asks_for(kept.about, vintages):
+                if found and size + len(kept.text) > CHUNK_BYTES_MAX:
+                    break
+                found.append(kept.text)
+                size += len(kept.text)
+            place += 1
+        return b"".join(found), place
 
     def _keep(self, about: About | None, name: str, data: object) -> None:
         with self._lock:
@@ -206,9 +225,14 @@ class Stream:
         if tell and self._loop is not None:
             # the loop is closed a moment before this thread is told to stop
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake)
+                self._loop.call_soon_threadsafe(self._wake_soon, self._loop)
+
+    def _wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_at(max(loop.time(), self._woken_at + GATHER_SECONDS), self._wake)
 
     def _wake(self) -> None:
+        if self._loop is not None:
+            self._woken_at = self._loop.time()
         with self._lock:
             self._waking = False
         for client in self._clients:
@@ -280,9 +304,9 @@ def _event(name: str, data: object) -> bytes:
 def _told(change: Change) -> tuple[About | None, str, PublishedCommune | PublishedProvince | PublishedVerdict | Removed | dict[str, str]]:
     """Whom a change is about, the name of its event, and what it tells."""
     if isinstance(change, Held):
-        if isinstance(change.row, CommuneRow):
-            return change.row, "commune", show_commune(change)
-        return change.row, "province", show_province(change)
+        return change.row, "commune", show_commune(change)
+    if isinstance(change, Judged):
+        return change.held.row, "province", show_province(change)
     if isinstance(change, Entry):
         return change.event.data, "verdict", show_verdict(change)
     if isinstance(change, Gone):

@@ -6,7 +6,7 @@ Comes in: rows. Goes out: the application and its answers. Owns nothing.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import msgspec
@@ -14,6 +14,7 @@ from litestar import Litestar
 
 from feed.api import build_feed
 from feed.snapshot import Reader
+from phusong.acknowledgements import Acknowledged, Acknowledgement, encode_acknowledged
 from phusong.assessment import assess
 from phusong.events import Origin
 from phusong.rows import (
@@ -32,7 +33,7 @@ from phusong.rows import (
 )
 from phusong.rules import Rules
 from phusong.settings import read_settings
-from phusong.topics import COMMUNES, PROVINCES, VERDICTS
+from phusong.topics import ACKNOWLEDGEMENTS, COMMUNES, PROVINCES, VERDICTS
 from tests.worlds import indicator, obligation, reporter, seed_texts, succession, target, unit, vintage
 
 AS_OF = datetime(2023, 6, 30, tzinfo=UTC)
@@ -113,14 +114,36 @@ def filled() -> Litestar:
     return made
 
 
-def ask(app: Litestar, path: str, **headers: str) -> httpx.Response:
-    """One GET; `headers` with _ for -."""
+def ask(app: Litestar, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
+    """One request; `headers` with _ for -."""
 
     async def request() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://feed") as client:
-            return await client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            return await client.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     return asyncio.run(request())
+
+
+def take(app: Litestar, verdict: VerdictEvent, owner: str | None, number: int = 1) -> Acknowledged:
+    """Somebody takes that verdict on, so many minutes after the moment that is shown; None: gives it back."""
+    about = verdict.data
+    event = Acknowledged(
+        specversion="1.0",
+        id=str(number),
+        source="ioc",
+        time=AS_OF + timedelta(minutes=number),
+        data=Acknowledgement(
+            vintage=about.vintage,
+            province=about.province,
+            indicator=about.indicator,
+            verdict=verdict.id,
+            owner=owner,
+            reason="đang đi đo",
+        ),
+    )
+    reader: Reader = app.state.reader
+    reader.snapshot.apply(ACKNOWLEDGEMENTS.name, event.data.key.encode(), encode_acknowledged(event), None, PUBLISHED)
+    return event
 
 
 def decide(app: Litestar, to: Verdict, day: int, vintage: str = OLD, *, repeated: int = 1) -> VerdictEvent:

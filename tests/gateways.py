@@ -21,13 +21,13 @@ import httpx
 import msgspec
 import pytest
 
+from access.keys import create_key
 from ops.topics import apply
 from phusong.admission import Admission
 from phusong.events import Event, decode
 from phusong.rules import Rules
 from phusong.settings import PREFIX, Settings, read_settings
 from phusong.topics import SOURCES
-from producers.gateway.keys import create_key
 from producers.gateway.server import GatewayServer
 from tests.kafka import wait_until
 from tests.workers import DOMAIN_OF, ROOT, Record, Topics

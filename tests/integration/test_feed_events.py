@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import httpx
@@ -224,6 +225,38 @@ def test_a_client_that_reads_nothing_is_dropped_and_holds_nobody_up(cluster: Clu
         wait_until(lambda: len(listener.of("commune")) == len(rows), 60, "the other one is told everything")
         wait_until(lambda: metric(client, "phusong_feed_streams_dropped_total") == 1, 60, "the one that reads nothing is dropped")
         assert metric(client, "phusong_feed_streams") == 1
+
+
+def test_a_client_that_takes_nothing_of_a_long_answer_is_dropped(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "feed.server")
+    monkeypatch.setattr(feed.server, "STALL_SECONDS_MAX", 0.5)
+    rows = [msgspec.structs.replace(GAP, commune=f"{number:05}") for number in range(10_000)]
+    cluster.publish(*((row, cluster.version(1)) for row in rows))
+    with ready(cluster) as client, socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.settimeout(30)
+        stuck.connect(("127.0.0.1", client.base_url.port or 0))
+        stuck.sendall(b"GET /api/v1/communes HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert stuck.recv(2048).startswith(b"HTTP/1.1 200 ")
+        wait_until(lambda: "takes nothing of its answer" in caplog.text, 30, "it is dropped")
+        taken = 0
+        with suppress(ConnectionResetError):
+            while some := stuck.recv(1_000_000):
+                taken += len(some)
+        assert taken < len(client.get("/api/v1/communes").content)
+
+
+def test_head_is_answered_over_a_connection_that_stays_open_even_where_get_would_not_end(cluster: Cluster) -> None:
+    with ready(cluster) as client:
+        for path in ("/metrics", "/api/v1/gaps", "/api/v1/events", "/api/v1/gaps?x=1", "/none"):
+            answer = client.head(path)
+            assert (answer.status_code, answer.content) == ({"/api/v1/gaps?x=1": 400, "/none": 404}.get(path, 200), b""), path
+        assert client.head("/api/v1/events").headers["content-type"].startswith("text/event-stream")
+        assert client.head("/metrics").headers["content-length"] != "0"
+        wait_until(lambda: metric(client, "phusong_feed_streams") == 0, 10, "nobody is left who listens")
+        assert metric(client, "phusong_feed_streams_dropped_total") == 0
 
 
 def test_a_page_at_a_time_gives_every_row_once_while_they_are_published_again(cluster: Cluster) -> None:

@@ -24,10 +24,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import producers.gateway.app
 import producers.gateway.server
+from access.keys import FORM, revoke_key
 from ops.local_kafka import LocalKafka
 from phusong.events import MAX_NAMES, Event, encode
 from producers.gateway.http_events import EVENTS_MAX
-from producers.gateway.keys import FORM, revoke_key
 from tests.gateways import BATCH, Door, Served, admitted, batch, events_in, problem
 from tests.kafka import fresh_name, wait_until
 from tests.worlds import MOBILE, POSTAL, challenged, instant, promised, stated, withdrawn

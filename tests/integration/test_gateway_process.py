@@ -17,10 +17,10 @@ from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_stru
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from access.keys import FORM
 from ops.local_kafka import LocalKafka
 from phusong.events import Event, encode
 from phusong.rows import CommuneRow
-from producers.gateway.keys import FORM
 from tests.gateways import BATCH, JSON, Door, events_in
 from tests.kafka import fresh_name, wait_until
 from tests.workers import ROOT, Stage, by_version

@@ -144,4 +144,4 @@ def test_a_broker_that_does_not_answer_is_named_with_the_remedy(
     assert command(read_settings(bootstrap_servers="127.0.0.1:9"), said.append) == 3
     assert len(said) == 1
     assert said[0].startswith("127.0.0.1:9: Kafka does not answer (")
-    assert said[0].endswith("; start it, or set PHUSONG_BOOTSTRAP_SERVERS to where it runs")
+    assert said[0].endswith("; start it, or correct PHUSONG_BOOTSTRAP_SERVERS or PHUSONG_KAFKA_*")

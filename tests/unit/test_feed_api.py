@@ -26,7 +26,7 @@ from phusong.periods import VIETNAM
 from phusong.rows import Mark, State, Verdict, encode
 from phusong.settings import SEEDS, read_rules
 from phusong.topics import VERDICTS
-from tests.feeds import COMMUNE_ROWS, NEW, OLD, PUBLISHED, RULES, ask, decide, filled, put
+from tests.feeds import COMMUNE_ROWS, NEW, OLD, PUBLISHED, RULES, ask, decide, filled, put, take
 
 POSTAL = "postal.staffed_point"
 PATHS = sorted(BY_PATH)
@@ -161,7 +161,7 @@ def test_communes_are_narrowed_by_code_state_and_mark(app: Litestar, query: str,
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_csv_has_the_same_rows_with_a_column_for_each_field(app: Litestar, path: str) -> None:
-    decide(app, Verdict.MISSED, 1)
+    take(app, decide(app, Verdict.MISSED, 1), "department")
     rows, answer = ask(app, path).json(), ask(app, path, accept="text/csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     assert answer.content == ask(app, f"{path}?format=csv").content
@@ -250,7 +250,7 @@ def test_pages_hold_every_row_once_in_order(rows: set[tuple[str, str]], limit: i
     found: list[tuple[str, str]] = []
     after: tuple[str, ...] | None = None
     for _ in range(40):
-        part, cursor = page(rows, lambda row: row, limit, after)
+        part, cursor = page(sorted(rows), lambda row: row, limit, after)
         found += part
         if not cursor:
             break
@@ -259,10 +259,29 @@ def test_pages_hold_every_row_once_in_order(rows: set[tuple[str, str]], limit: i
     assert found == sorted(rows)
 
 
+@pytest.mark.parametrize("path", ["/api/v1/communes", "/api/v1/gaps"])
+def test_codes_of_several_provinces_stand_mixed_in_their_order(app: Litestar, path: str) -> None:
+    row = COMMUNE_ROWS[f"{OLD}/00002/{POSTAL}"]
+    for code, province in (("00001a", "24"), ("00000", "24"), ("00002a", "08"), ("00002b", "24")):
+        put(app, msgspec.structs.replace(row, commune=code, province=province))
+    keys = [(one["indicator"], one["commune"]) for one in ask(app, path).json()]
+    assert keys == sorted(keys)
+    assert {("postal.staffed_point", code) for code in ("00000", "00001a", "00002", "00002a", "00002b")} <= set(keys)
+    some = [one["commune"] for one in ask(app, f"{path}?commune=00002&commune=00001&commune=00009&province=08&indicator={POSTAL}").json()]
+    assert some == (["00001", "00002"] if path == "/api/v1/communes" else ["00002"])
+
+
+def test_a_row_that_moves_to_another_province_is_in_one_only(app: Litestar) -> None:
+    row = COMMUNE_ROWS[f"{OLD}/00002/{POSTAL}"]
+    put(app, msgspec.structs.replace(row, province="24"), offsets=2)
+    for province, there in (("08", False), ("24", True)):
+        assert ("00002" in {one["commune"] for one in ask(app, f"/api/v1/communes?province={province}&indicator={POSTAL}").json()}) == there
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_following_the_links_gives_every_row_once_in_the_same_order(app: Litestar, path: str) -> None:
     for day, to in enumerate((Verdict.MET, Verdict.MISSED, Verdict.UNCERTAIN), 1):
-        decide(app, to, day)
+        take(app, decide(app, to, day), "department", day)
     whole = ask(app, path).json()
     found: list[Any] = []
     url = f"{path}?limit=1"
@@ -405,7 +424,7 @@ def test_our_own_fault_is_logged_and_told_as_a_problem_without_its_reason(
 
 def test_the_description_has_an_example_of_every_answer_and_each_is_a_row_of_its_kind() -> None:
     paths = openapi(RULES, "1")["paths"]
-    assert set(paths) == {*PATHS, "/api/v1/events"}
+    assert set(paths) == {*PATHS, "/api/v1/evidence", "/api/v1/events"}
     for path in PATHS:
         operation = paths[path]["get"]
         content = operation["responses"]["200"]["content"]

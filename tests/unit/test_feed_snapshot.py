@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed.snapshot import CLOCK_TOLERANCE, Change, Gone, Headers, Held, LeftOut, Snapshot
+from feed.snapshot import CLOCK_TOLERANCE, Change, Gone, Headers, Judged, LeftOut, Snapshot
 from phusong.assessment import assess
 from phusong.rows import VERSION_HEADER, CommuneRow, Version, encode
 from phusong.settings import SEEDS, read_rules
@@ -161,5 +161,48 @@ def test_a_change_is_told_once_and_what_says_the_same_again_is_none() -> None:
     put(one, version(3), 2)
     put(one, version(4), None)
     put(one, version(5), None)
-    assert [type(change) for change in told] == [Held, Held, Gone]
-    assert [change.row.covered for change in told if isinstance(change, Held)] == [1, 2]
+    assert [type(change) for change in told] == [Judged, Judged, Gone]
+    assert [change.held.row.covered for change in told if isinstance(change, Judged)] == [1, 2]
+
+
+def test_a_row_that_says_the_same_again_stays_the_object_that_it_was() -> None:
+    one = snapshot()
+    put(one, version(1), 1)
+    (before,) = one.provinces()
+    put(one, version(2), 1)
+    (after,) = one.provinces()
+    assert after.row is before.row
+    assert after.version > before.version
+
+
+def test_rows_are_found_by_group_in_the_order_of_their_keys_whatever_happens_to_them() -> None:
+    one = snapshot()
+    rows = [row for row in COMMUNE_ROWS.values() if row.indicator == "postal.staffed_point"]
+
+    def say(row: CommuneRow, offsets: int, *, buries: bool = False) -> None:
+        value = None if buries else encode(row)
+        one.apply(COMMUNES.name, row.key.encode(), value, headers(version(offsets)), NOW)
+
+    for row in reversed(rows):
+        say(row, 1)
+    groups = sorted({(row.vintage, row.indicator, row.province) for row in rows})
+
+    def found() -> list[str]:
+        return [held.row.key for some in one.communes_of(groups) for held in some]
+
+    def expected(*but: CommuneRow) -> list[str]:
+        return [row.key for group in groups for row in rows if (row.vintage, row.indicator, row.province) == group and row not in but]
+
+    assert found() == expected()
+    first, last = rows[0], rows[-1]
+    for row in (first, last):
+        say(row, 2, buries=True)
+    assert found() == expected(first, last)
+    say(first, 3)
+    assert found() == expected(last)
+    say(msgspec.structs.replace(first, province="99"), 4)
+    assert found() == expected(first, last)
+    assert [held.row.key for (held,) in one.communes_of([(first.vintage, first.indicator, "99")])] == [first.key]
+    assert [held.row.key for held in one.communes_at([last.key, first.key, "x"])] == [first.key]
+    one.start_over("other")
+    assert found() == []

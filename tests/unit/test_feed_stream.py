@@ -13,7 +13,7 @@ import pytest
 import feed.stream
 from feed.query import Query, read_query
 from feed.resources import PLACE
-from feed.snapshot import Gone, Held, Reset
+from feed.snapshot import Gone, Held, Judged, Reset
 from feed.stream import ABORT, CHUNK_BYTES_MAX, Client, EventStream, Heartbeat, Stream
 from phusong.rows import Verdict, Version
 from tests.feeds import AS_OF, COMMUNE_ROWS, NEW, OLD, PROVINCE_ROWS, PUBLISHED, RULES, decide, filled
@@ -49,8 +49,8 @@ def stream() -> Stream:
     return Stream(RULES, lambda: AS_OF)
 
 
-def province(covered: int, **more: Any) -> Held[Any]:
-    return Held(msgspec.structs.replace(ROW, covered=covered, **more), VERSION, PUBLISHED)
+def province(covered: int, **more: Any) -> Judged:
+    return Judged(Held(msgspec.structs.replace(ROW, covered=covered, **more), VERSION, PUBLISHED), None, None)
 
 
 def commune(**more: Any) -> Held[Any]:
@@ -90,8 +90,10 @@ def test_a_verdict_is_told_as_in_the_history() -> None:
     client = of.join(asking(), "")
     app.state.reader.snapshot.on_change = of.publish
     event = decide(app, Verdict.MISSED, 1, repeated=2)
-    (told,) = take(of, client)
+    told, row = take(of, client)
     assert (told.event, told.data["id"], told.data["to"], told.data["from"]) == ("verdict", event.id, "missed", None)
+    # the row whose verdict that is, now with its beginning
+    assert (row.event, row.data["verdict_id"], row.data["verdict_since"]) == ("province", event.id, "2023-06-01T00:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -294,3 +296,25 @@ def test_a_client_that_has_fallen_behind_what_is_remembered_is_dropped(monkeypat
         assert (len(of), of.dropped, connection.closed.is_set()) == (0, 1, True)
 
     asyncio.run(behind())
+
+
+def test_clients_that_ask_the_same_are_told_the_same_whatever_another_has_been_told_before() -> None:
+    of = stream()
+    first, second, other = of.join(asking(), ""), of.join(asking(), ""), of.join(asking("province=24"), "")
+    of.publish(province(1))
+    assert covered(take(of, first)) == [1]
+    of.publish(province(2))
+    assert covered(take(of, first)) == [2]
+    assert covered(take(of, second)) == [1, 2]
+    assert take(of, other) == []
+
+
+def test_what_is_kept_for_clients_that_ask_the_same_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed.stream, "SHARED_MAX", 3)
+    of = stream()
+    clients = [of.join(asking(f"province=08&indicator={POSTAL}" if number % 2 else ""), "") for number in range(10)]
+    for number in range(20):
+        of.publish(province(number))
+        if number % 3 == 0:
+            assert [covered(take(of, client))[-1] for client in clients] == [number] * 10
+        assert len(of._shared) <= 3

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from access import keys
+from access.keys import FORM, KeyFileError, KeyRing, create_key, read_keys, revoke_key
 from ops.cli import main
-from producers.gateway import keys
-from producers.gateway.keys import FORM, KeyFileError, KeyRing, create_key, read_keys, revoke_key
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -188,3 +188,61 @@ def test_an_empty_address_is_no_way_to_listen_on_every_address(monkeypatch: pyte
     """A variable that a compose file or a unit leaves empty."""
     monkeypatch.setenv("PHUSONG_BIND", "")
     assert "PHUSONG_BIND" in refusal()
+
+
+SASL = {"kafka_security_protocol": "SASL_SSL", "kafka_username": "phusong"}
+
+
+def test_kafka_is_spoken_to_in_the_open_unless_told_otherwise() -> None:
+    assert read_settings().kafka().options() == {"bootstrap.servers": "127.0.0.1:9092", "security.protocol": "PLAINTEXT"}
+
+
+def test_every_client_is_told_how_to_speak_to_kafka_and_the_password_is_shown_nowhere(tmp_path: Path) -> None:
+    file, ca = tmp_path / "password", tmp_path / "ca.pem"
+    file.write_text("mật khẩu\n")
+    ca.touch()
+    settings = read_settings(**SASL, kafka_password_file=file, kafka_ca=ca)
+    kafka = settings.kafka()
+    assert kafka.options() == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.location": str(ca),
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "phusong",
+        "sasl.password": "mật khẩu",
+    }
+    assert str(kafka) == "127.0.0.1:9092"
+    assert "mật khẩu" not in f"{kafka!r} {settings!r}"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"kafka_security_protocol": "SASL_SSL"}, "PHUSONG_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs PHUSONG_KAFKA_USERNAME; "),
+        ({**SASL}, "PHUSONG_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs PHUSONG_KAFKA_PASSWORD_FILE"),
+        (
+            {"kafka_username": "phusong"},
+            "USERNAME means nothing with PHUSONG_KAFKA_SECURITY_PROTOCOL=PLAINTEXT; set SASL_SSL",
+        ),
+        ({"kafka_ca": "ca.pem"}, "PHUSONG_KAFKA_CA means nothing with PHUSONG_KAFKA_SECURITY_PROTOCOL=PLAINTEXT; set SSL or SASL_SSL"),
+        ({"kafka_security_protocol": "TLS"}, "PHUSONG_KAFKA_SECURITY_PROTOCOL: Input should be 'PLAINTEXT', 'SSL'"),
+    ],
+)
+def test_half_a_way_to_speak_to_kafka_is_refused_with_the_other_half(given: dict[str, object], told: str) -> None:
+    assert told in refusal(**given)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"secret\nmore", b"\xffsecret", b"secret" * 300])
+def test_a_password_that_cannot_be_read_is_named_by_its_file_alone(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match="PHUSONG_KAFKA_PASSWORD_FILE: ") as caught:
+        read_settings(**SASL, kafka_password_file=file).kafka()
+    assert str(file) in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_authority_that_is_not_there_is_told_before_kafka_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"PHUSONG_KAFKA_CA: .*none\.pem is no file"):
+        read_settings(kafka_security_protocol="SSL", kafka_ca=tmp_path / "none.pem").kafka()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ops import why
-from ops.why import Text
+from feed import why
+from feed.why import Text
 from phusong.events import Event, Method
 from phusong.rules import Rules
 from phusong.unions import Value, unite
