@@ -7,10 +7,10 @@ NAME ?= rebuild
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo check test integration e2e faults up mutants fuzz bench screenshots clean
+.PHONY: help setup tools demo check test integration e2e faults up mutants fuzz bench alert-quality screenshots clean
 
 help: ## list these commands
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install everything into .venv (again only when pyproject.toml or constraints.txt changed)
 
@@ -66,6 +66,9 @@ fuzz: $(STAMP) ## a million inputs to the decoders (about twenty minutes); print
 
 bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway, send, simulate or feed); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
+
+alert-quality: $(STAMP) ## how good the alerts are, over simulated years and a stopped worker (about ten minutes); prints one JSON object
+	@$(BIN)/python -m bench.alert_quality
 
 screenshots: $(STAMP) ## take the pictures of docs/images/ from a running system, with the Chromium of this machine
 	@$(BIN)/python -m tests.screenshots
