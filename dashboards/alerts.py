@@ -89,8 +89,7 @@ _BOUNDS = {"L": percent("coverage_low_ratio"), "H": percent("coverage_high_ratio
 _DUE = {"D": _date(last("coverage_target_due_timestamp_seconds"))}
 
 
-def _worst(verdict: str) -> dict[str, str]:
-    return {f"W{place}": worst(place, verdict) for place in (1, 2, 3)}
+_WORST = {"W": worst()}
 
 
 ALERTS = (
@@ -103,7 +102,7 @@ ALERTS = (
         owner="department",
         board=Board.PROVINCE,
         panel=Panel.VERDICTS,
-        figures=_NAMES | _RATIO | _worst("missed"),
+        figures=_NAMES | _RATIO | _WORST,
         summary_vi="<province_name>: «<indicator_vi>» đạt <ratio_vi> %, dưới chỉ tiêu <target_vi> %",
         description_vi=(
             "Kể cả khi mọi xã chưa báo cáo đều đạt, tỷ lệ vẫn dưới chỉ tiêu. Thiếu nhiều nhất: <worst>. Số liệu: <origin_vi>. "
@@ -126,11 +125,7 @@ ALERTS = (
         owner="department",
         board=Board.PROVINCE,
         panel=Panel.PROJECTIONS,
-        figures=_NAMES
-        | _RATIO
-        | _DUE
-        | {"P": _date(last("coverage_projected_timestamp_seconds", '{estimate="middle"}'))}
-        | _worst("not_yet"),
+        figures=_NAMES | _RATIO | _DUE | {"P": _date(last("coverage_projected_timestamp_seconds", '{estimate="middle"}'))} | _WORST,
         summary_vi="<province_name>: «<indicator_vi>» với tốc độ hiện nay sẽ lỡ hạn <due_vi> (dự kiến: <projected_vi>)",
         description_vi=(
             "Hiện đạt <ratio_vi> %, chỉ tiêu <target_vi> %. Thiếu nhiều nhất: <worst>. Số liệu: <origin_vi>. "
@@ -357,7 +352,7 @@ ALERTS = (
         owner="department",
         board=Board.PROVINCE,
         panel=Panel.VERDICTS,
-        figures=_NAMES | _BOUNDS | _RATIO | _worst("uncertain"),
+        figures=_NAMES | _BOUNDS | _RATIO | _WORST,
         summary_vi="<province_name>: chưa kết luận được «<indicator_vi>»: từ <low_vi> % đến <high_vi> %, chỉ tiêu <target_vi> %",
         description_vi=(
             "Đã quá hạn báo cáo mà số liệu chưa đủ để kết luận. Chưa rõ hoặc thiếu nhiều nhất: <worst>. Số liệu: <origin_vi>. "
@@ -426,10 +421,8 @@ _NAMED = {
 
 _ORIGINS = {"vi": ("thực", "giả định", "mô phỏng"), "en": ("real", "assumed", "simulated")}
 
-_OF_COMMUNES = re.compile(r"\bcoverage_(?:gap_observed_timestamp_seconds|commune_ratio|commune_weight)\b")
-
 Value = Callable[[str, str], str]
-Name = Callable[[str, str, str, str], str]
+Name = Callable[[str, str, str], str]
 
 
 def prometheus_rules(*, hold_seconds: int | None = None, every_seconds: int | None = None) -> dict[str, Any]:
@@ -463,7 +456,7 @@ def grafana_rules() -> dict[str, Any]:
 
 
 def _groups() -> list[tuple[str, int, list[Alert]]]:
-    # what concerns rows moves with the months, and naming the worst communes asks for every commune; processes move with the minute
+    # what concerns rows moves with the months, processes move with the minute
     return [
         (name, every, [alert for alert in ALERTS if alert.every_seconds == every])
         for name, every in (("phusong-coverage", 300), ("phusong-pipeline", 30))
@@ -525,9 +518,9 @@ def _render(text: str, value: Value, name: Name) -> str:
             return value(*_FIGURES[placeholder])
         if placeholder in _NAMED:
             ref, label, instead = _NAMED[placeholder]
-            return name(ref, label, "", "{{ $labels." + instead + " }}")
+            return name(ref, label, "{{ $labels." + instead + " }}")
         if placeholder == "worst":
-            return name("W1", "name", "", "–") + name("W2", "name", ", ", "") + name("W3", "name", ", ", "")
+            return name("W", "communes", "–")
         if placeholder.startswith("origin_"):
             real, assumed, simulated = _ORIGINS[placeholder.removeprefix("origin_")]
             is_ = '{{ if eq $labels.origin "%s" }}%s{{ else }}'
@@ -544,17 +537,15 @@ def _of_prometheus(alert: Alert) -> tuple[Value, Name]:
         for place, label in enumerate(alert.by, 1):
             chosen = f'label_replace({chosen}, "{label}", %[{place}]q, "", "")'
         labels = " ".join(f"$labels.{label}" for label in alert.by)
-        # of the communes only those of its own row are read: each alert asks anew
-        figure = _OF_COMMUNES.sub(r"\g<0>{province=%[1]q,indicator=%[2]q}", alert.figures[ref])
-        return f"printf `({figure}) and on ({', '.join(alert.by)}) {chosen}` {labels} | query"
+        return f"printf `({alert.figures[ref]}) and on ({', '.join(alert.by)}) {chosen}` {labels} | query"
 
     def value(ref: str, how: str) -> str:
         if ref == "A":
             return "{{ $value | " + how + " }}"
         return "{{ with " + query(ref) + " }}{{ . | first | value | " + how + " }}{{ else }}?{{ end }}"
 
-    def name(ref: str, label: str, before: str, instead: str) -> str:
-        return "{{ with " + query(ref) + " }}" + before + '{{ . | first | label "' + label + '" }}{{ else }}' + instead + "{{ end }}"
+    def name(ref: str, label: str, instead: str) -> str:
+        return "{{ with " + query(ref) + ' }}{{ . | first | label "' + label + '" }}{{ else }}' + instead + "{{ end }}"
 
     return value, name
 
@@ -566,5 +557,5 @@ def _grafana_value(ref: str, how: str) -> str:
     return "{{ if $values." + ref + ".Labels }}{{ $values." + ref + ".Value | " + how + " }}{{ else }}?{{ end }}"
 
 
-def _grafana_name(ref: str, label: str, before: str, instead: str) -> str:
-    return "{{ with $values." + ref + ".Labels." + label + " }}" + before + "{{ . }}{{ else }}" + instead + "{{ end }}"
+def _grafana_name(ref: str, label: str, instead: str) -> str:
+    return "{{ with $values." + ref + ".Labels." + label + " }}{{ . }}{{ else }}" + instead + "{{ end }}"

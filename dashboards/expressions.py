@@ -187,22 +187,6 @@ def province_names() -> str:
     return f"0 * max by (province) (coverage_as_of_timestamp_seconds) + on (province) group_left (name) {names}"
 
 
-def worst(place: int, verdict: str) -> str:
-    """Of each row under `verdict` the commune that lacks most of the province's weight (place 1), the second, the third.
-
-    Labels `commune` and `name`. One that is unknown lacks everything; one whose weight nobody knows is left out.
-    """
-
-    def of_rows(metric: str) -> str:
-        # first of all the rows under the verdict: the communes of all others are many
-        return f'({metric} and on (province, indicator) (coverage_verdict{{verdict="{verdict}"}} == 1))'
-
-    weight = f"max by ({KEY}, commune) {of_rows('coverage_commune_weight')}"
-    ratio = f"min by ({KEY}, commune) {of_rows('coverage_commune_ratio')}"
-    named = f"max by ({KEY}, commune, name) (0 * {of_rows('coverage_gap_observed_timestamp_seconds')} + 1)"
-    found = f"{named} * on ({KEY}, commune) group_left () (((1 - {ratio}) * {weight} or {weight}) > 0)"
-    # each place anew without those before it: `topk` of two and three may choose differently among equals
-    places: list[str] = []
-    for _ in range(place):
-        places.append(f"topk by ({KEY}) (1, {found}{''.join(f' unless {before}' for before in places)})")
-    return with_origin(places[-1])
+def worst() -> str:
+    """One series for each row that lacks anything, with the names of the communes that lack most as label `communes`."""
+    return with_origin(f"topk by ({KEY}) (1, max by ({KEY}, communes) (coverage_worst_communes_info))")

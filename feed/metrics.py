@@ -38,6 +38,8 @@ Sample = tuple[Labels, float | None]
 
 ROW: Labels = ("province", "vintage", "domain", "indicator")
 NAMES_CHARACTERS_MAX = 200
+WORST = 3
+"""How many communes an alert names."""
 PIECE_BYTES = 256 * 1024
 """What is handed over at once, about: so much a scraper that does not read can hold."""
 
@@ -147,7 +149,33 @@ def _gap(row: CommuneRow) -> Iterable[Sample]:
         yield labels, _seconds(row.observed_at) or 0
 
 
+class _OfGroup(Family[CommuneRow]):
+    """An info with one sample for each group: `names` of all of its rows; nothing where there are none."""
+
+    def __init__(self, name: str, text: str, label: str, names: Callable[[Iterable[CommuneRow]], str]) -> None:
+        super().__init__(f"{name}_info", text, (label,), lambda _: [])
+        self.metric = InfoMetricFamily(name, text)
+        self._names_of = names
+
+    def lines(self, at: Labels, rows: Iterable[CommuneRow]) -> bytes:
+        """The sample of a group."""
+        names = self._names_of(rows)
+        return self.line.at(at)((names,), 1).encode() if names else b""
+
+
+def _worst(rows: Iterable[CommuneRow]) -> str:
+    lacking = [(row.weight * (1 - (row.ratio or 0)), row) for row in rows if row.weight and row.ratio != 1]
+    first = sorted(lacking, key=lambda one: (-one[0], one[1].commune))[:WORST]
+    return ", ".join([row.name for _, row in first])
+
+
 COMMUNES: tuple[Family[CommuneRow], ...] = (
+    _OfGroup(
+        "coverage_worst_communes",
+        "The three communes that lack most of the province's weight, the worst first; an unknown one lacks all of its own.",
+        "communes",
+        _worst,
+    ),
     Family(
         "coverage_commune_ratio",
         "Share covered of one commune; unknown and not applicable are absent, never zero.",

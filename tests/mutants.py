@@ -66,8 +66,7 @@ FAULTS: tuple[Fault, ...] = (
         "a measurement expires",
         "views.py",
         "    turns = []\n",
-        "    turns = []\n"
-        "    dark = {k: e for k, e in dark.items() if as_of < one_after(line.indicator.period, e.data.observed_at)}",
+        "    turns = []\n    dark = {k: e for k, e in dark.items() if as_of < one_after(line.indicator.period, e.data.observed_at)}",
     ),
     Fault(
         "a temporary state counts at once",

@@ -65,6 +65,7 @@ DESIGN = {
     "coverage_reporter_due_timestamp_seconds": ROW | {"reporter"},
     "coverage_reporter_overdue_communes": ROW | {"reporter"},
     "coverage_reliability_ratio": ROW | {"reporter"},
+    "coverage_worst_communes_info": ROW | {"communes"},
     "coverage_commune_ratio": ROW | {"commune"},
     "coverage_commune_weight": ROW | {"commune"},
     "coverage_gap_observed_timestamp_seconds": ROW | {"commune", "name", "district", "state", "villages", "sources"},
@@ -188,6 +189,26 @@ def test_a_gap_is_exported_with_its_names_its_villages_and_who_said_so(app: Lite
     assert villages.endswith("…")
     put(app, msgspec.structs.replace(row, state=State.FRESH, ratio=1.0))
     assert set(gaps()) == {"00002"}
+
+
+def test_the_communes_that_lack_most_of_the_weight_are_named_worst_first(app: Litestar) -> None:
+    def worst() -> list[str]:
+        found = samples(app)["coverage_worst_communes_info"]
+        return [labels["communes"] for labels, _ in found if POSTAL.items() <= labels.items()]
+
+    base = COMMUNE_ROWS["2020-01-01/00001/postal.staffed_point"]
+
+    def state(commune: str, name: str, weight: int | None, ratio: float | None) -> None:
+        put(app, msgspec.structs.replace(base, commune=commune, name=name, weight=weight, ratio=ratio, state=State.FRESH))
+
+    for number, (name, weight, ratio) in enumerate(
+        (("Xã Một", 10, 0.9), ("Xã Hai", 5, 0.0), ("Xã Ba", 8, 0.5), ("Xã Bốn", 8, 0.5), ("Xã Năm", None, 0.0), ("Xã Sáu", 90, 1.0)), 1
+    ):
+        state(f"0000{number}", name, weight, ratio)
+    assert worst() == ["Xã Hai, Xã Ba, Xã Bốn"]
+    for number in range(1, 7):
+        state(f"0000{number}", "Xã", 1, 1.0)
+    assert worst() == []
 
 
 def test_the_gaps_that_are_exported_are_those_that_the_api_lists(app: Litestar) -> None:
