@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from cyclopts import Parameter
 
+from feed.text import Lang, say
 from ops.terminal import DIFFERENCE, DONE, say_aside
-from ops.text import Lang, say
 from phusong.events import Origin, Rejected
 from phusong.settings import SettingsError, address, read_rules, read_settings
 

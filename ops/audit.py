@@ -23,8 +23,8 @@ from msgspec import Struct
 
 from feed.reading import Partition, Reading, Tell, headers_of
 from feed.snapshot import Held, LeftOut, Snapshot
+from feed.text import Lang, number, say
 from ops.published import Admitted, Chains, Difference, Kind, Letters, row_differences
-from ops.text import Lang, number, say
 from phusong.admission import Admission
 from phusong.evidence import Outcome
 from phusong.periods import VIETNAM

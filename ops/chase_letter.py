@@ -10,9 +10,9 @@ from __future__ import annotations
 from html import escape
 from itertools import count
 
+from feed.text import Lang, day, say
 from ops.chase import Chase
 from ops.chase_words import counts, operator_name, origin, printed, shown
-from ops.text import Lang, day, say
 from phusong.events import Origin
 from phusong.rules import Rules
 

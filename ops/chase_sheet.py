@@ -12,9 +12,9 @@ from textwrap import wrap
 
 from xlsxwriter import Workbook
 
+from feed.text import Lang, day, say
 from ops.chase import Chase
 from ops.chase_words import columns, operator_name, origin, shown, summary
-from ops.text import Lang, day, say
 from phusong.events import Origin
 from phusong.periods import VIETNAM
 from phusong.rules import Rules

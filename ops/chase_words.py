@@ -10,9 +10,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
+from feed.text import Lang, day, number, say
 from ops.chase import Chase, Gap
 from ops.table import METHODS, ORIGINS, STEPS
-from ops.text import Lang, day, number, say
 from phusong.events import Origin, Step
 from phusong.rules import Rules
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feed.text import Lang, number, say
 from ops.terminal import DONE, console, reading_bar, say_aside
-from ops.text import Lang, number, say
 from phusong.settings import SettingsError, read_rules, read_settings
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from feed.text import Lang, say
 from ops.acknowledging import ack
 from ops.chasing import chase
 from ops.dead_letters import app as dead_letters_app
@@ -25,7 +26,6 @@ from ops.sending import send
 from ops.simulation import simulate
 from ops.template import template
 from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside, serving
-from ops.text import Lang, say
 from phusong.settings import PREFIX, SettingsError, address, read_rules, read_settings
 
 app = App(

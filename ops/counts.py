@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ops.text import Lang, number, say
+from feed.text import Lang, number, say
 from phusong.register import Register, UnitId
 from phusong.rules import Rules, SeedError, seeds_digest
 from phusong.settings import SEEDS, SettingsError, seed_texts

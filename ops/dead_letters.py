@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter, Token
 
+from feed.text import Lang, number, say
 from ops import asked
 from ops.terminal import DIFFERENCE, DONE, console, print_found, reading_bar, say_aside
-from ops.text import Lang, number, say
 from phusong.admission import Admission
 from phusong.events import Reason
 from phusong.periods import VIETNAM

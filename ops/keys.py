@@ -16,8 +16,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from feed.text import Lang, say
 from ops.terminal import DIFFERENCE, DONE, console, say_aside
-from ops.text import Lang, say
 from phusong.settings import Settings, SettingsError, read_rules, read_settings
 
 NOTE_CHARACTERS_MAX = 200

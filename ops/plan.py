@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from feed.text import Lang, number, percent, say
 from ops.table import ORIGINS, STATES, Json, fetch, fetch_gaps
-from ops.text import Lang, number, percent, say
 from phusong.register import Base
 from phusong.rows import State
 from phusong.settings import SettingsError

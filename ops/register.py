@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from ops.text import Lang, number, say
+from feed.text import Lang, number, say
 from phusong.register import Extent, Register, Unit, UnitId, Vintage
 from phusong.settings import SettingsError
 

@@ -19,9 +19,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from feed.reading import Reading, Tell, admitted
+from feed.text import Lang, number, percent, say
 from ops import asked
 from ops.table import VERDICTS
-from ops.text import Lang, number, percent, say
 from phusong.admission import Admission
 from phusong.periods import VIETNAM
 from phusong.province import Province

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
+from feed.text import Lang, day, number, percent, say
 from ops.letters import printable
 from ops.report_document import Arrived, Change, Difference, Reason, Report, span
 from ops.report_words import Column, Table, count_of, counted, indicator_names, moment, origin, period, points, reporter_name
 from ops.table import METHODS, VERDICTS
-from ops.text import Lang, day, number, percent, say
 from phusong.events import Origin
 from phusong.rows import ProvinceRow
 

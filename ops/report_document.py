@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ops.text import Lang
+from feed.text import Lang
 from phusong.communes import worst
 from phusong.events import Method, Origin, Step
 from phusong.periods import Period, end_of, index

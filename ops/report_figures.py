@@ -22,6 +22,7 @@ from msgspec import Struct
 from feed.evidence import lineage
 from feed.metrics import program_version
 from feed.reading import Partition, Reading, Tell, admitted
+from feed.text import Lang
 from ops.report_document import (
     INSTANT,
     Arrived,
@@ -47,7 +48,6 @@ from ops.report_document import (
     origin_of,
     period_name,
 )
-from ops.text import Lang
 from phusong.admission import Admission, Route
 from phusong.communes import commune, worst
 from phusong.events import Challenged, Event, Fact, Origin, Promised, Stated

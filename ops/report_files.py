@@ -21,6 +21,7 @@ from unicodedata import normalize
 from msgspec import Struct
 from msgspec.structs import replace
 
+from feed.text import Lang, say
 from ops.report_document import (
     BYTES_MAX,
     ROLES,
@@ -38,7 +39,6 @@ from ops.report_figures import Signed
 from ops.report_page import page
 from ops.report_sheet import sheet
 from ops.report_words import ROLE_NAMES
-from ops.text import Lang, say
 from phusong.periods import VIETNAM
 from phusong.settings import SettingsError
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from html import escape
 
+from feed.text import Lang, say
 from ops.report_document import ROLES, Report, Role
 from ops.report_tables import tables
 from ops.report_words import DOTS, ROLE_NAMES, Table, about, legend, marked, moment, province, standing, title
-from ops.text import Lang, say
 
 _STYLE = """
 @page {

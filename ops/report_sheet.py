@@ -16,10 +16,10 @@ from typing import Any
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
+from feed.text import say
 from ops.report_document import ROLES, Report, origin_of
 from ops.report_tables import tables
 from ops.report_words import DOTS, ROLE_NAMES, Table, about, legend, marked, moment, province, standing, title
-from ops.text import say
 
 _LINE_POINTS = 14
 _ROW_POINTS_MAX = 400  # Excel takes 409

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from feed.text import Lang, day, number, percent, say
 from ops.letters import printable
 from ops.report_changes import changed
 from ops.report_document import INSTANT, Figure, Gap, Place, Report, Silent, origin_of, span
 from ops.report_words import Column, Table, count_of, counted, indicator_names, origin, period, pick, place, points, reporter_name
 from ops.table import MARKS, METHODS, ORIGINS, SCOPES, STATES, STEPS, VERDICTS
-from ops.text import Lang, day, number, percent, say
 from phusong.events import Origin
 from phusong.rows import CommuneRow, Mark, ProvinceRow, State
 

@@ -12,10 +12,10 @@ from fractions import Fraction
 from math import floor
 from typing import NamedTuple
 
+from feed.text import Lang, day, number, say
 from ops.letters import printable
 from ops.report_document import Name, Report, Role, Span, span
 from ops.table import ORIGINS
-from ops.text import Lang, day, number, say
 from phusong.events import Origin
 from phusong.periods import VIETNAM, Period
 from phusong.rows import ProvinceRow

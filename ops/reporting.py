@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from feed.text import Lang, say
 from ops.report_document import Role, TamperedError
 from ops.terminal import DIFFERENCE, DONE, console, reading_bar, say_aside
-from ops.text import Lang, say
 from phusong.settings import SettingsError, read_rules, read_settings
 
 OUT = Path("reports")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from feed.text import Lang, say
 from ops.counts import COUNTS
-from ops.text import Lang, say
 from phusong.admission import Admission
 from phusong.events import Rejected, decode
 from phusong.register import Base, Count, Register, Unit, UnitId

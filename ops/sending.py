@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from feed.text import Lang, number, say
 from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, say_aside
-from ops.text import Lang, number, say
 from phusong.settings import read_rules, read_settings
 
 if TYPE_CHECKING:

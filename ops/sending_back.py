@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from feed.text import Lang, number, say
 from ops.letters import KEPT_MAX, REPLAY_OF, Found, Identity, Letter, Row, Today, Wanted, each, header_value, judge, look, mended
 from ops.letters import identity as named
 from ops.terminal import DIFFERENCE, DONE, TROUBLE, console, reading_bar, say_aside
-from ops.text import Lang, number, say
 from phusong.admission import Admission
 from phusong.events import Event, Rejected
 from phusong.periods import VIETNAM

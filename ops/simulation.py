@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
 from cyclopts import Parameter
 
+from feed.text import Lang, day, number, say
 from ops.terminal import DIFFERENCE, DONE, console, end_on_sigterm, say_aside
-from ops.text import Lang, day, number, say
 from phusong.periods import VIETNAM, Period, one_after
 from phusong.rules import Rules
 from phusong.settings import Settings, SettingsError, read_rules, read_settings

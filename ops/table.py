@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from access.keys import FORM
-from ops.text import day, number
+from feed.text import day, number
 from phusong.assessment import percent
 from phusong.periods import VIETNAM
 from phusong.settings import SettingsError, read_settings

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from feed.text import Lang, day, number, say
 from ops.table import FeedUnreachableError, Json, fetch
 from ops.terminal import DONE, TROUBLE, WRONG_USE, say_aside
-from ops.text import Lang, day, number, say
 from phusong.settings import SettingsError, address, read_rules, read_settings
 
 

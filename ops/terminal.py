@@ -16,7 +16,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from ops.text import Lang, say
+from feed.text import Lang, say
 
 DONE, DIFFERENCE, WRONG_USE, TROUBLE = 0, 1, 2, 3
 """Exit codes: done, found a difference or rejected input, wrong use, broker, set-up or I/O trouble."""

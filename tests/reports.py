@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from feed.text import Lang
 from ops.report_document import ROLES, Report, span
 from ops.report_figures import Figures, Signed, Told, asked, homes
 from ops.report_files import sign, write
-from ops.text import Lang
 from phusong.admission import Admission
 from phusong.events import Event
 from phusong.rules import Rules

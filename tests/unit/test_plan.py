@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feed.text import Lang
 from ops.cli import main
 from ops.plan import Commune, Plan, as_json, describe, fetch_plans, of_rows, plan
-from ops.text import Lang
 from phusong.assessment import assess
 from phusong.events import Stated
 from phusong.rows import CommuneRow, State, Verdict, encode

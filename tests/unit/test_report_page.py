@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from openpyxl import Workbook, load_workbook
 from playwright.sync_api import sync_playwright
 
+from feed.text import Lang
 from ops.report_document import ROLES, Report, Signature, span
 from ops.report_page import page
 from ops.report_sheet import sheet
 from ops.report_tables import tables
 from ops.report_words import counted, period, points, standing
-from ops.text import Lang
 from phusong.events import Origin
 from phusong.rules import Rules
 from tests import worlds
