@@ -359,7 +359,10 @@ def _interrupted(line: Line, said: Said, base: View, as_of: datetime) -> View:
         data = event.data
         if data.until is None or any(order(one) > order(event) for one in lasting):
             continue
-        seen = _timed(seen, [data.until], as_of)
+        # a later word that was taken back told all the same that this was over
+        followed = any(order(one) > order(event) for one in said.emptied)
+        if as_of < data.until or not followed:
+            seen = _timed(seen, [data.until], as_of)
         if data.until <= as_of and seen.known and seen.expected and data.expected:
             seen = _lesser(line, seen, event)
     return seen

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phusong.events import Event, Method, Stated
-from phusong.evidence import Cell, Slots
+from phusong.evidence import Cell, Emptied, Slots
 from phusong.periods import one_after
 from phusong.rows import CommuneRow, Mark, ProvinceRow
 from tests.models import DESCENTS, MOBILE, SPEAKERS, STAFFED, V1, model, narrowed, rows_of
@@ -123,8 +123,12 @@ def test_a_temporary_state_interrupts_until_its_end_or_a_later_lasting_statement
             latest = max((one.data.observed_at, one.time) for one in lasting)
             later = [one.data.until for one in passing if one.data.until and (one.data.observed_at, one.time) > latest]
             assert (Mark.INTERRUPTED in row.marks) == any(as_of < until for until in later)
-            assert (Mark.UNRESOLVED in row.marks) == any(until <= as_of for until in later)
-            assert row.unresolved_since == min((until for until in later if until <= as_of), default=None)
+            # a later word that was taken back told all the same that it was over
+            back = [held.last for slot, held in slots.items() if isinstance(held, Emptied) and held.last and slot[0] == "post-office"]
+            told = max([latest, *((one.data.observed_at, one.time) for one in back if one.data.until is None)])
+            open_ones = [one.data.until for one in passing if one.data.until and (one.data.observed_at, one.time) > told]
+            assert (Mark.UNRESOLVED in row.marks) == any(until <= as_of for until in open_ones)
+            assert row.unresolved_since == min((until for until in open_ones if until <= as_of), default=None)
 
 
 @settings(max_examples=60)

@@ -150,6 +150,17 @@ def test_a_temporary_state_under_way_marks_its_commune_and_moves_no_figure() -> 
     assert row == msgspec.structs.replace(nothing, marks={**nothing.marks, Mark.INTERRUPTED: 1})
 
 
+def test_a_temporary_state_past_its_end_is_unresolved_until_a_lasting_word_even_one_that_is_taken_back() -> None:
+    shut = stated("A", covered=0, observed_at="2023-06-10", until=instant("2023-06-20"))
+    before, over = stated("A", observed_at="2023-06-01"), stated("A", observed_at="2023-06-25", time="2023-06-26")
+    open_one = commune_row(before, shut)
+    assert (Mark.UNRESOLVED in open_one.marks, open_one.unresolved_since) == (True, instant("2023-06-20"))
+    back = withdrawn("A", observed_at="2023-06-25", time="2023-06-27")
+    for events in ((before, shut, over), (before, shut, over, back)):
+        row = commune_row(*events)
+        assert (Mark.UNRESOLVED in row.marks, row.unresolved_since) == (False, None)
+
+
 def test_a_whole_measurement_counts_as_a_statement() -> None:
     declared, measured = stated("A"), stated("A", covered=0, observed_at="2023-07-01", method=Method.MEASURED)
     assert commune_row(declared, measured).covered == 0
