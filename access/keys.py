@@ -51,6 +51,8 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     created: datetime
     revoked: datetime | None = None
     sha256: str
+    acknowledges: bool = False
+    """Whether verdicts may be taken on and given back with it."""
 
     def may_speak_for(self, source: str) -> bool:
         """Whether events of that source may come with this key."""
@@ -86,7 +88,9 @@ def read_keys(path: Path) -> tuple[Key, ...]:
         raise KeyFileError(f"{path}: is no key file ({error}); put back a copy, or move it away and create the keys again") from None
 
 
-def create_key(path: Path, reporter: str, indicators: Sequence[str], note: str, now: datetime) -> tuple[Key, str]:
+def create_key(
+    path: Path, reporter: str, indicators: Sequence[str], note: str, now: datetime, *, acknowledges: bool = False
+) -> tuple[Key, str]:
     """A new key in the file (made with its directory where there is none), and, this once, the key itself. Raises KeyFileError."""
     with _changing(path) as (held, write):
         if len(held) >= KEYS_MAX:
@@ -95,7 +99,13 @@ def create_key(path: Path, reporter: str, indicators: Sequence[str], note: str, 
         name = next(name for name in iter(lambda: secrets.token_hex(4), "") if name not in taken)
         presented = f"phs_{name}_{secrets.token_urlsafe(32)}"
         key = Key(
-            id=name, reporter=reporter, indicators=tuple(indicators), note=note, created=now, sha256=sha256(presented.encode()).hexdigest()
+            id=name,
+            reporter=reporter,
+            indicators=tuple(indicators),
+            note=note,
+            created=now,
+            sha256=sha256(presented.encode()).hexdigest(),
+            acknowledges=acknowledges,
         )
         write((*held, key))
     return key, presented

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from litestar.types import ASGIApp, Message, Scope
 
 from feed.answers import CONTENT_TYPES, body_of, form_of, is_known, tag_of
 from feed.heads import with_heads
+from feed.long_answers import PIECE_BYTES, LongAnswers
 from feed.metrics import FeedMetrics, program_version
 from feed.on_demand import OnDemand
 from feed.openapi import EVENTS_FILTERS, EVENTS_PATH, openapi
@@ -78,6 +79,7 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
             threading.Thread(target=metrics.scrape, args=("",), name="feed-metrics", daemon=True).start()
 
     reader = Reader(settings.kafka(), tell)
+    long_answers = LongAnswers()
     source = Source(reader.snapshot, rules, as_of)
     on_demand = OnDemand(settings.kafka(), rules)
     metrics = FeedMetrics(reader, stream, rules, as_of)
@@ -100,7 +102,7 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
 
     app = Litestar(
         [
-            *_pages(reader, metrics, rules),
+            *_pages(reader, metrics, rules, long_answers),
             *runbooks(),
             *readers.pages(),
             Router(
@@ -108,7 +110,7 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
                 route_handlers=[
                     _schema(rules, readers),
                     _events(stream, rules, readers),
-                    *(_listing(resource, source) for resource in RESOURCES),
+                    *(_listing(resource, source, long_answers) for resource in RESOURCES),
                     _evidence(source, Asking(source, on_demand, settings.as_of)),
                 ],
                 guards=[readers.guard] if readers.named else [],
@@ -129,14 +131,18 @@ def build_feed(settings: Settings, rules: Rules) -> Litestar:
     return app
 
 
-def _pages(reader: Reader, metrics: FeedMetrics, rules: Rules) -> list[HTTPRouteHandler]:
+def _pages(reader: Reader, metrics: FeedMetrics, rules: Rules, long_answers: LongAnswers) -> list[HTTPRouteHandler]:
     """The wallboard, what is for those who run the feed, and the description of /api/v1."""
 
     @get("/metrics", sync_to_thread=True)
     def scrape(request: AnyRequest) -> Streamed:
+        if request.scope.get("raw_path", b"") not in (b"", b"/metrics"):
+            # a proxy that keeps it from the world by its name is not to be got round by another way to write it
+            raise Refused(404, "there is no such address; metrics are at /metrics")
         pieces, content_type = metrics.scrape(request.headers.get("accept", ""))
         # as a header: to a media type of text the framework would add a second charset
-        return Streamed(_each(pieces), headers={"content-type": content_type, "content-length": str(sum(map(len, pieces)))})
+        headers = {"content-type": content_type, "content-length": str(sum(map(len, pieces)))}
+        return Streamed(long_answers.each(pieces, request.scope), headers=headers)
 
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
     def healthz() -> Response[str]:
@@ -147,12 +153,6 @@ def _pages(reader: Reader, metrics: FeedMetrics, rules: Rules) -> list[HTTPRoute
         return Response("ready\n", status_code=200) if reader.ready else Response("still reading what Kafka holds\n", status_code=503)
 
     return [scrape, healthz, readyz, *wallboard(rules, LINKS)]
-
-
-async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """One after the other, each when the one before is taken."""
-    for one in pieces:
-        yield one
 
 
 def _schema(rules: Rules, readers: Readers) -> HTTPRouteHandler:
@@ -179,11 +179,11 @@ def _events(stream: Stream, rules: Rules, readers: Readers) -> HTTPRouteHandler:
     return events
 
 
-def _listing(resource: Resource[Any], source: Source) -> HTTPRouteHandler:
+def _listing(resource: Resource[Any], source: Source, long_answers: LongAnswers) -> HTTPRouteHandler:
     """The address of a resource."""
 
     @get(resource.path, sync_to_thread=True, name=resource.path)
-    def listing(request: AnyRequest) -> Response[bytes]:
+    def listing(request: AnyRequest) -> Response[Any]:
         query = read_query(_query_text(request), resource.parameters, resource.formats, source.rules, resource.order_parts)
         form = form_of(query, request.headers.get("accept", ""), resource.formats)
         found, cursor = page(resource.find(source, query), resource.order, query.limit, query.after)
@@ -194,7 +194,10 @@ def _listing(resource: Resource[Any], source: Source) -> HTTPRouteHandler:
         if is_known(tag, request.headers.get("if-none-match", "")):
             return Response(b"", status_code=304, headers=headers)
         body = body_of(form, [resource.show(one) for one in found], resource.kind, query, source.point)
-        return Response(body, headers={**headers, "content-type": CONTENT_TYPES[form]})
+        headers["content-type"] = CONTENT_TYPES[form]
+        if len(body) <= PIECE_BYTES:
+            return Response(body, headers=headers)
+        return Streamed(long_answers.each([body], request.scope), headers={**headers, "content-length": str(len(body))})
 
     return listing
 

@@ -130,7 +130,7 @@ PROVINCES: tuple[Family[ProvinceRow], ...] = (
         "coverage_reliability_ratio",
         "Share of field measurements that agree with what the reporter declared for the same operator and time; absent: none to compare.",
         "reporter",
-        lambda r: ((reporter, agreed / checked) for reporter, (agreed, checked) in r.reliability.items()),
+        lambda r: ((reporter, agreed / checked if checked else None) for reporter, (agreed, checked) in r.reliability.items()),
     ),
 )
 

@@ -309,7 +309,7 @@ def _judged_order(judged: Judged) -> Order:
 
 def _judged_version(judged: Judged) -> object:
     entry, taken = judged.entry, judged.taken
-    return _held_version(judged.held), None if entry is None else entry.event.id, None if taken is None else taken.id
+    return _held_version(judged.held), None if entry is None else entry.event.id, None if taken is None else (taken.id, taken.time)
 
 
 def _find_acknowledgements(source: Source, query: Query) -> Iterator[Acknowledged]:
@@ -320,7 +320,7 @@ def _find_acknowledgements(source: Source, query: Query) -> Iterator[Acknowledge
 
 
 def _acknowledged_order(event: Acknowledged) -> Order:
-    return f"{event.time.timestamp():020.6f}", event.data.verdict
+    return f"{event.time.timestamp():020.6f}", event.data.verdict, event.data.key
 
 
 def _show_acknowledged(event: Acknowledged) -> ListedAcknowledgement:
@@ -586,7 +586,7 @@ RESOURCES: tuple[Resource[Any], ...] = (
         order=_acknowledged_order,
         version=lambda event: (event.id, event.time),
         show=_show_acknowledged,
-        order_parts=2,
+        order_parts=3,
     ),
     Resource(
         path="/api/v1/reporters",

@@ -42,12 +42,16 @@ _PAGE = """<!doctype html>
 """
 _LINK = re.compile(r'href="([A-Za-z]+)\.md(#[^"]*)?"')
 _ENGLISH = "<h2>English</h2>"
+_MEANING = re.compile(r"^\*\*Nghĩa là gì\.\*\* (.+?)\n\n", re.DOTALL | re.MULTILINE)
 
 
 def runbooks() -> list[HTTPRouteHandler]:
     """The list and the pages."""
-    pages = {file.stem: _rendered(file.read_text("utf-8")) for file in sorted(DIRECTORY.glob("*.md"))}
-    items = "".join(f'<li><a href="{PATH}/{html.escape(name)}">{html.escape(name)}</a></li>' for name in pages)
+    texts = {file.stem: file.read_text("utf-8") for file in sorted(DIRECTORY.glob("*.md"))}
+    pages = {name: _rendered(text) for name, text in texts.items()}
+    items = "".join(
+        f'<li><a href="{PATH}/{html.escape(name)}">{html.escape(name)}</a>{_meaning(text)}</li>' for name, text in texts.items()
+    )
     listed = f'<h1>Hướng dẫn xử lý cảnh báo</h1><p lang="en">What to do when an alert fires.</p><ul>{items}</ul>'
 
     @get(PATH, sync_to_thread=False)
@@ -61,6 +65,12 @@ def runbooks() -> list[HTTPRouteHandler]:
         return _answer(name, pages[name])
 
     return [index, runbook]
+
+
+def _meaning(text: str) -> str:
+    """What the alert means, in Vietnamese, from its runbook: the name alone tells an operator nothing."""
+    found = _MEANING.search(text)
+    return MarkdownIt("commonmark", {"html": False}).render(found[1]) if found else ""
 
 
 def _rendered(text: str) -> str:

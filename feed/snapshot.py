@@ -26,7 +26,7 @@ from msgspec import Struct
 from feed.groups import Group, Groups
 from feed.history import Entry, History
 from feed.reading import headers_of
-from phusong.acknowledgements import Acknowledged, Desk, decode_acknowledged
+from phusong.acknowledgements import Acknowledged, Desk, decode_acknowledged, lies_ahead
 from phusong.events import Rejected
 from phusong.rows import UNREADABLE, CommuneRow, ProvinceRow, Version, decode_commune, decode_province, decode_version
 from phusong.settings import Kafka
@@ -178,7 +178,7 @@ class Snapshot:
             entry = self._history.last(held.row.key.encode())
             if entry is None or entry.event.data.to is not held.row.verdict:
                 return Judged(held, None, None)
-            return Judged(held, entry, self._desk.who_has(entry.event.id))
+            return Judged(held, entry, self._desk.who_has(held.row.key, entry.event.id))
 
     def acknowledgements(self) -> list[Acknowledged]:
         """The acknowledgement that counts of each verdict, those that were given back too."""
@@ -197,7 +197,7 @@ class Snapshot:
         if topic == VERDICTS.name:
             why = self._add(key, value, appended, offset)
         elif topic == ACKNOWLEDGEMENTS.name:
-            why = self._acknowledge(key, value)
+            why = self._acknowledge(key, value, appended)
         else:
             why = self._take(topic, key, value, headers, appended)
         if why is not None:
@@ -259,13 +259,15 @@ class Snapshot:
             self._rejudge(entry.event.data.key)
         return None
 
-    def _acknowledge(self, key: bytes | None, value: bytes | None) -> LeftOut | None:
+    def _acknowledge(self, key: bytes | None, value: bytes | None, appended: datetime) -> LeftOut | None:
         try:
             event = decode_acknowledged(value)
         except Rejected:
             return LeftOut.UNREADABLE
         if key != event.data.key.encode():
             return LeftOut.UNREADABLE
+        if lies_ahead(event, appended):
+            return LeftOut.CLOCK_AHEAD
         with self._lock:
             news = self._desk.take(event)
         if news:

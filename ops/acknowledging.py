@@ -37,8 +37,8 @@ def ack(
 ) -> int:
     """Nhận xử lý một kết luận. Take the verdict that holds on an indicator on: who sees to it, and what is being done.
 
-    Examples: `phusong ack postal.staffed_point --owner "Phòng BCVT" --reason "đã gửi văn bản cho Bưu điện tỉnh, hẹn 31/07"`;
-    `phusong ack postal.staffed_point --release --reason "chuyển sang Sở KH&CN"`.
+    Examples: `phusong ack postal.staffed_point --province 08 --owner "Phòng BCVT" --reason "đã gửi văn bản, hẹn 31/07"`;
+    `phusong ack postal.staffed_point --province 08 --release --reason "chuyển sang Sở KH&CN"`.
 
     Parameters
     ----------
@@ -106,7 +106,8 @@ def _row(url: str, indicator: str, province: str) -> dict[str, Any]:
 
     rows = [row for row in fetch(url, "/api/v1/provinces") if row["indicator"] == indicator and province in ("", row["province"])]
     if len(rows) > 1:
-        raise SettingsError(f"{indicator} is of {', '.join(row['province'] for row in rows)}: say which with --province")
+        codes = ", ".join(row["province"] for row in rows)
+        raise SettingsError(f"{indicator}: có ở các tỉnh {codes}, chọn một bằng --province (is of {codes}: say which with --province)")
     if not rows or rows[0]["verdict_id"] is None:
         raise SettingsError(f"{indicator}: no verdict is published yet; look at `phusong status`")
     return rows[0]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from feed.text import Lang, day, number, say
 from ops.chase import Chase, Gap
+from ops.letters import printable
 from ops.table import METHODS, ORIGINS, STEPS
 from phusong.events import Origin, Step
 from phusong.rules import Rules
@@ -101,7 +102,7 @@ def shown(cell: Cell, lang: Lang) -> str:
     """A cell as text."""
     if isinstance(cell, datetime):
         return day(cell, lang)
-    return "" if cell is None else str(cell)
+    return "" if cell is None else printable(str(cell))
 
 
 def operator_name(rules: Rules, name: str, lang: Lang) -> str:

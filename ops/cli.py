@@ -192,6 +192,7 @@ def explain(
     from ops import asked
     from ops.explain import describe
     from ops.explain import explain as run_explain
+    from ops.letters import printable
 
     settings = read_settings()
     rules = read_rules(settings.seeds)
@@ -200,7 +201,7 @@ def explain(
     unit, about = asked.unit(rules.register, listed, commune), asked.indicator(rules.catalogue, indicator)
     with reading_bar(lang) as tell:
         found = run_explain(settings, rules, unit, about, at, tell, then=as_of is not None)
-    print_found(found, lambda: describe(found, lang), as_json=as_json)
+    print_found(found, lambda: map(printable, describe(found, lang)), as_json=as_json)
     return DONE
 
 

@@ -33,6 +33,7 @@ def keys_create(
     *,
     indicator: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     note: str = "",
+    acknowledges: Annotated[bool, Parameter(negative="")] = False,
     feed: bool = False,
     lang: Lang = "vi",
 ) -> int:
@@ -49,6 +50,8 @@ def keys_create(
         What it may speak about; repeatable (default: everything).
     note
         For yourself: who holds it, where.
+    acknowledges
+        It may also take verdicts on and give them back (docs/acknowledgements.md).
     feed
         A key that reads from the feed (PHUSONG_FEED_KEYS) instead of one that sends to the gateway.
     lang
@@ -59,8 +62,8 @@ def keys_create(
     settings = read_settings()
     path = _file(settings, feed=feed)
     if feed:
-        if indicator:
-            raise SettingsError("--indicator: a key of the feed reads everything; leave it out")
+        if indicator or acknowledges:
+            raise SettingsError("--indicator, --acknowledges: a key of the feed reads everything and sends nothing; leave them out")
         if not READER.fullmatch(reporter):
             raise SettingsError(f"{reporter!r}: name the reader in at most 100 letters, digits, . _ or -, for example ioc")
     else:
@@ -70,7 +73,7 @@ def keys_create(
             _known("indicator", name, catalogue.indicators)
     if len(note) > NOTE_CHARACTERS_MAX or not note.isprintable():
         raise SettingsError(f"--note: one line of at most {NOTE_CHARACTERS_MAX} characters")
-    key, presented = create_key(path, reporter, sorted(set(indicator)), note, datetime.now(UTC))
+    key, presented = create_key(path, reporter, sorted(set(indicator)), note, datetime.now(UTC), acknowledges=acknowledges)
     print(presented)
     say_aside(
         say(

@@ -7,20 +7,23 @@ its record key; `Desk`, which of them counts for each verdict. They are no facts
 
 from __future__ import annotations
 
-import unicodedata
 from collections import OrderedDict
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from phusong.events import Instant, Name, Note, Origin, Reason, Rejected
+from phusong.events import Instant, Name, Note, Origin, Reason, Rejected, normalized
 from phusong.rules import Rules
 from phusong.topics import MAX_VALUE_BYTES
 
 ACKNOWLEDGED_TYPE = "vn.phusong.verdict.acknowledged.v1"
 VERDICTS_KEPT = 100_000
 """Of how many verdicts a `Desk` remembers who has taken them; the oldest are forgotten first."""
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How far the sender's clock may run ahead of Kafka's."""
 
 VerdictId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 
@@ -62,7 +65,7 @@ _decode = msgspec.json.Decoder(Acknowledged).decode
 
 def encode_acknowledged(event: Acknowledged) -> bytes:
     """The event as one JSON object, text in NFC; what `decode_acknowledged` reads back equal."""
-    return unicodedata.normalize("NFC", _encode(event).decode()).encode()
+    return _encode(_in_nfc(event))
 
 
 def decode_acknowledged(value: bytes | None) -> Acknowledged:
@@ -72,7 +75,7 @@ def decode_acknowledged(value: bytes | None) -> Acknowledged:
     if len(value) > MAX_VALUE_BYTES:
         raise Rejected(Reason.TOO_LARGE, f"{len(value)} bytes; an acknowledgement has at most {MAX_VALUE_BYTES}")
     try:
-        return _decode(value)
+        return _in_nfc(_decode(value))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise _why_not(value, error) from None
 
@@ -88,8 +91,8 @@ def is_acknowledgement(value: bytes) -> bool:
     return isinstance(plain, dict) and plain.get("type") == ACKNOWLEDGED_TYPE
 
 
-def check_acknowledged(rules: Rules, event: Acknowledged) -> None:
-    """Raise Rejected where it is about a list of communes, a province or an indicator that has no row."""
+def check_acknowledged(rules: Rules, event: Acknowledged, now: datetime) -> None:
+    """Raise Rejected where it is about a list of communes, a province or an indicator that has no row, or of a time that is yet to come."""
     data = event.data
     if data.vintage not in rules.register.vintages:
         known = ", ".join(sorted(rules.register.vintages))
@@ -98,32 +101,48 @@ def check_acknowledged(rules: Rules, event: Acknowledged) -> None:
         raise Rejected(Reason.UNKNOWN_INDICATOR, f"indicator {data.indicator!r} is not in the catalogue; see seeds/indicators.csv")
     if not any(unit.vintage == data.vintage and unit.province == data.province for unit in rules.register.units.values()):
         raise Rejected(Reason.UNKNOWN_COMMUNE, f"province {data.province!r} has no commune in the list {data.vintage}; mend province")
+    if lies_ahead(event, now):
+        raise Rejected(Reason.OBSERVED_IN_FUTURE, f"time {event.time.isoformat()} lies ahead; see to the sender's clock")
+
+
+def lies_ahead(event: Acknowledged, now: datetime) -> bool:
+    """Whether it is of a time that is yet to come: it would stay the greatest until then, and nobody could give the verdict back."""
+    return event.time - now > CLOCK_TOLERANCE
 
 
 class Desk:
-    """Which acknowledgement counts for each verdict: the greatest by (time, id), whatever the order in which they came."""
+    """Which acknowledgement counts for each verdict: the greatest by (time, id), whatever the order in which they came.
+
+    A verdict is one of its own key: who may speak about one indicator takes on no verdict of another.
+    """
 
     def __init__(self) -> None:
-        self._last: OrderedDict[str, Acknowledged] = OrderedDict()
+        self._last: OrderedDict[tuple[str, str], Acknowledged] = OrderedDict()
 
     def take(self, event: Acknowledged) -> bool:
         """Whether that changed who has the verdict."""
-        known = self._last.get(event.data.verdict)
+        about = event.data.key, event.data.verdict
+        known = self._last.get(about)
         if known is not None and (event.time, event.id) <= (known.time, known.id):
             return False
-        self._last[event.data.verdict] = event
+        self._last[about] = event
         if len(self._last) > VERDICTS_KEPT:
             self._last.popitem(last=False)
         return True
 
-    def who_has(self, verdict: str) -> Acknowledged | None:
+    def who_has(self, key: str, verdict: str) -> Acknowledged | None:
         """The acknowledgement that counts; None: nobody has taken it, or it was given back."""
-        event = self._last.get(verdict)
+        event = self._last.get((key, verdict))
         return None if event is None or event.data.owner is None else event
 
     def all(self) -> list[Acknowledged]:
         """The one that counts of each verdict, those that were given back too."""
         return list(self._last.values())
+
+
+def _in_nfc(event: Acknowledged) -> Acknowledged:
+    """The same with its text in NFC."""
+    return msgspec.convert(normalized(msgspec.to_builtins(event)), Acknowledged)
 
 
 def _why_not(value: bytes, error: Exception) -> Rejected:

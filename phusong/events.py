@@ -249,18 +249,18 @@ def _in_nfc(event: Event) -> Event:
     if unicodedata.is_normalized("NFC", _encoder.encode(event).decode()):
         return event
     try:
-        normal: Event = msgspec.convert(_normalized(msgspec.to_builtins(event)), Event)
+        normal: Event = msgspec.convert(normalized(msgspec.to_builtins(event)), Event)
     except msgspec.ValidationError as error:
         raise Rejected(Reason.SCHEMA, f"{error} once its text is in NFC; shorten it and send it again") from None
     return normal
 
 
-def _normalized(plain: Any) -> Any:
+def normalized(plain: Any) -> Any:
     """Every text in NFC, one by one: in the JSON text itself the `n` of an escaped line break would combine with what follows it."""
     if isinstance(plain, dict):
-        return {name: _normalized(value) for name, value in plain.items()}
+        return {name: normalized(value) for name, value in plain.items()}
     if isinstance(plain, list | tuple):
-        return [_normalized(value) for value in plain]
+        return [normalized(value) for value in plain]
     return unicodedata.normalize("NFC", plain) if isinstance(plain, str) else plain
 
 

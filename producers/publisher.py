@@ -149,7 +149,7 @@ class Publisher:
     def check(self, event: Sendable) -> Outgoing:
         """The event as its record will be, checked as its reader will. Raises Rejected."""
         if isinstance(event, Acknowledged):
-            check_acknowledged(self._admission.rules, event)
+            check_acknowledged(self._admission.rules, event, self._now())
             domain = self._admission.rules.catalogue.indicators[event.data.indicator].domain
             return Outgoing(encode_acknowledged(event), event.data.key.encode(), ACKNOWLEDGEMENTS.name, domain)
         value, route = self._admission.outgoing(event, int(self._now().timestamp() * 1000))

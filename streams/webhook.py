@@ -37,6 +37,7 @@ _SECRET = "whsec_"  # noqa: S105 - only how one begins
 _SECRET_BYTES = range(24, 65)
 _SECRETS_MAX = 4
 _FILE_BYTES_MAX = 4096
+_ID = re.compile(r"[0-9A-Za-z_-]{1,200}")
 
 
 class Outcome(StrEnum):
@@ -118,6 +119,9 @@ def message(value: bytes | None, rules: Rules) -> Message:
     """
     value = value or b""
     event = decode_verdict(value)
+    if not _ID.fullmatch(event.id):
+        # a header that no client would send, or that signs something else: the id is parted from the body by a dot
+        raise msgspec.ValidationError("its id is none of a verdict change")
     names = {"subject": event.data.key}
     if (province := rules.register.provinces.get(event.data.province)) is not None:
         names["provincename"] = province.name_vi

@@ -31,6 +31,7 @@ import atheris
 import msgspec
 
 with atheris.instrument_imports(include=["phusong", "producers.gateway.http_events", "producers.sheets"]):
+    from phusong.acknowledgements import Acknowledged, decode_acknowledged, encode_acknowledged
     from phusong.admission import Admission, Route
     from phusong.events import MAX_SENTENCE, Event, Reason, Rejected, decode, encode
     from phusong.topics import MAX_VALUE_BYTES, PARTITIONS, SOURCES
@@ -157,7 +158,12 @@ class Target:
                 self._explained(one.outcome)
                 continue
             assert (one.id, one.source) == (one.outcome.id, one.outcome.source)
-            assert decode(encode(one.outcome)) == one.outcome
+            if isinstance(one.outcome, Acknowledged):
+                # of a topic of its own, whose reader is another
+                written = encode_acknowledged(one.outcome)
+                assert encode_acknowledged(decode_acknowledged(written)) == written
+            else:
+                assert decode(encode(one.outcome)) == one.outcome
             if mode == BINARY:
                 said = {name: unicodedata.normalize("NFC", unquote(text.strip('"'))) for name, text in attributes.items()}
                 plain = all(text.isascii() and "\\" not in text and '"' not in text for text in attributes.values())

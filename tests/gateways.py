@@ -112,9 +112,9 @@ class Door:
         }
         return read_settings(**chosen)
 
-    def key(self, reporter: str, *indicators: str) -> str:
+    def key(self, reporter: str, *indicators: str, acknowledges: bool = False) -> str:
         """A new key."""
-        return create_key(self.keyfile, reporter, indicators, "", datetime.now(UTC))[1]
+        return create_key(self.keyfile, reporter, indicators, "", datetime.now(UTC), acknowledges=acknowledges)[1]
 
     @contextmanager
     def open(self, **more: object) -> Iterator[Served]:

@@ -33,6 +33,7 @@ from msgspec import Struct
 from prometheus_client.exposition import choose_encoder
 
 from access.keys import FORM, Key, KeyRing
+from phusong.acknowledgements import Acknowledged
 from phusong.events import Reason, Rejected
 from phusong.rules import Rules
 from phusong.settings import Settings
@@ -503,6 +504,8 @@ def _not_allowed(key: Key, event: Sendable) -> str:
         return f"key {key.id} speaks for {key.reporter!r}, not for {event.source!r}; use that reporter's key or mend source"
     if not key.may_speak_about(event.data.indicator):
         return f"key {key.id} may speak about {', '.join(key.indicators)}, not about {event.data.indicator!r}"
+    if isinstance(event, Acknowledged) and not key.acknowledges:
+        return f"key {key.id} may not take verdicts on; the administrator makes one that may: `phusong keys create … --acknowledges`"
     return ""
 
 

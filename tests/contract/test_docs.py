@@ -38,3 +38,11 @@ def test_every_setting_is_in_the_page_on_operation() -> None:
 
     text = (ROOT / "docs/operation.md").read_text()
     assert [name for name in Settings.model_fields if name.upper() not in text] == []
+
+
+def test_every_example_of_ack_says_which_province() -> None:
+    """The shipped rows have two provinces: without it the command refuses."""
+    pages = [*PAGES, *(ROOT / "docs" / "runbooks").glob("*.md"), ROOT / "ops" / "acknowledging.py"]
+    shown = [found for page in pages for found in re.findall(r"phusong ack [a-z_]+\.[a-z_0-9]+ ([^`\n]+)", page.read_text("utf-8"))]
+    assert len(shown) >= 7
+    assert all(one.startswith("--province 08 ") for one in shown)

@@ -128,7 +128,7 @@ def test_what_cannot_be_taken_on_is_refused_with_the_remedy(cluster: Cluster, ar
 
 def test_through_the_gateway_with_a_key_it_is_shown_too_and_only_for_the_keys_own_source(cluster: Cluster, tmp_path: Path) -> None:
     door = Door(cluster.servers, tmp_path)
-    key = door.key("department")
+    key, powerless = door.key("department", acknowledges=True), door.key("department")
     with cluster.feed() as client, door.open() as served:
         row = wait_until(lambda: row_of(client), 20, "the feed shows the verdict")
         assert row is not None
@@ -146,6 +146,7 @@ def test_through_the_gateway_with_a_key_it_is_shown_too_and_only_for_the_keys_ow
             return encode_acknowledged(Acknowledged(specversion="1.0", id="1", source=source, time=at, data=data))
 
         assert problem(served.post(event("somebody-else"), key))["status"] == 403
+        assert "--acknowledges" in problem(served.post(event("department"), powerless))["detail"]
         assert problem(served.post(event("department", "postal.nothing"), key))["reason"] == "unknown_indicator"
         assert served.post(event("department"), key).status_code == 202
         wait_until(lambda: owner_of(client) == "Sở TT&TT", 10, "the feed shows who has it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.chromium]
 
 POSTAL, VILLAGES = "postal.staffed_point", "telecom.mobile_signal_villages"
 EVIL = '<img src=x onerror="window.owned=1">'
+TURNED = "\u202e\u2066\u0007"
+"""Would show what follows from right to left; and a control character."""
 PATHS = (
     "/?province=08&lang={lang}",
     f"/indicators/{VILLAGES}?province=08&lang={{lang}}",
@@ -106,6 +109,13 @@ def test_every_figure_on_the_wall_is_the_apis(house: System, chrome: Browser, si
             shown = page.locator("#missing ul ul a").all_text_contents()
             assert set(shown) <= {row["name"] for row in gaps}
             assert bool(shown) == bool(gaps)
+            owed: Counter[str] = Counter()
+            for row in rows:
+                owed.update(row["reporters_overdue"])
+            for place, (reporter, count) in enumerate(sorted(owed.items(), key=lambda one: (-one[1], one[0]))[:5]):
+                line = page.locator("#late li[data-reporter]").nth(place)
+                assert (line.get_attribute("data-reporter"), number(count, lang) in line.inner_text()) == (reporter, True)
+            assert bool(owed) == bool(page.locator("#late li").count())
             # nothing is cut off at the side
             assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
             assert seen.complaints == []
@@ -163,10 +173,11 @@ def test_who_has_taken_an_open_verdict_is_shown_as_text(house: System, chrome: B
         seen.open("/?province=08")
         line = f'.board tr[data-indicator="{POSTAL}"]'
         seen.page.wait_for_selector(f"{line} .untaken", timeout=WAIT_MS)
-        house.run("ack", POSTAL, "--province", "08", "--owner", EVIL, "--reason", "đã gửi văn bản", "--url", house.url)
+        house.run("ack", POSTAL, "--province", "08", "--owner", f"{EVIL}{TURNED}", "--reason", "đã gửi văn bản", "--url", house.url)
         seen.page.wait_for_selector(f"{line} .taken", timeout=WAIT_MS)
         assert EVIL in text(seen.page, f"{line} .taken")
         assert "đã gửi văn bản" in text(seen.page, f"{line} .taken")
+        assert not set(TURNED) & set(text(seen.page, f"{line} .taken"))
         assert seen.page.locator(f"{line} .untaken").count() == 0
         assert seen.page.evaluate("window.owned") is None
 

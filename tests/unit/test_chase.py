@@ -13,7 +13,7 @@ from python_calamine import CalamineWorkbook
 from ops.chase import Chase, Gap, Heard, operator, provinces
 from ops.chase_letter import letter
 from ops.chase_sheet import sheet
-from ops.chase_words import columns, counts, summary, village
+from ops.chase_words import columns, counts, shown, summary, village
 from phusong.admission import Admission
 from phusong.events import Event, Method, Origin, Step
 from phusong.rules import Rules
@@ -310,3 +310,7 @@ def test_people_are_not_counted_as_places() -> None:
     found = _chased([stated("02275", people, 4000, 5000, source="operator-a")], rules=rules)
     assert [village(gap, "vi") for gap in found.gaps] == ["chưa nêu tên"]
     assert summary(found, "en").startswith("1 places uncovered")
+
+
+def test_what_strangers_wrote_is_named_by_its_code_where_it_cannot_be_printed() -> None:
+    assert shown("Bản\x1b[31m\u202e Lãm", "vi") == "Bản\\x1b[31m\\u202e Lãm"

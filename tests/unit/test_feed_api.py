@@ -22,10 +22,11 @@ from feed.openapi import openapi
 from feed.paging import cursor_of, page
 from feed.resources import BY_PATH, PublishedVerdict
 from feed.snapshot import LeftOut
+from phusong.acknowledgements import encode_acknowledged
 from phusong.periods import VIETNAM
 from phusong.rows import Mark, State, Verdict, encode
 from phusong.settings import SEEDS, read_rules
-from phusong.topics import VERDICTS
+from phusong.topics import ACKNOWLEDGEMENTS, VERDICTS
 from tests.feeds import COMMUNE_ROWS, NEW, OLD, PUBLISHED, RULES, ask, decide, filled, put, take
 
 POSTAL = "postal.staffed_point"
@@ -351,6 +352,39 @@ def test_a_row_published_again_has_another_tag_as_it_tells_when(app: Litestar) -
     after = ask(app, f"/api/v1/provinces?indicator={POSTAL}")
     assert before.json() != after.json()
     assert before.headers["etag"] != after.headers["etag"]
+
+
+def test_a_verdict_taken_on_again_under_the_same_id_has_another_tag(app: Litestar) -> None:
+    about = decide(app, Verdict.MISSED, 1)
+    first = take(app, about, "Phòng BCVT")
+    path = f"/api/v1/provinces?indicator={POSTAL}"
+    before = ask(app, path).headers["etag"]
+    data = msgspec.structs.replace(first.data, owner="Sở KH&CN")
+    again = msgspec.structs.replace(first, time=first.time + timedelta(minutes=1), data=data)
+    app.state.reader.snapshot.apply(ACKNOWLEDGEMENTS.name, data.key.encode(), encode_acknowledged(again), None, PUBLISHED)
+    answer = ask(app, path, if_none_match=before)
+    assert answer.status_code == 200
+    assert [one["acknowledged"]["owner"] for one in answer.json() if one["acknowledged"]] == ["Sở KH&CN"]
+
+
+def test_a_verdict_cannot_be_taken_on_from_the_future_as_nobody_could_give_it_back_before(app: Litestar) -> None:
+    taken = take(app, decide(app, Verdict.MISSED, 1), "Phòng BCVT")
+    snapshot = app.state.reader.snapshot
+    for ahead, shown in ((timedelta(minutes=2), "Phòng BCVT"), (timedelta(seconds=59), "ai đó")):
+        late = msgspec.structs.replace(taken, time=PUBLISHED + ahead, data=msgspec.structs.replace(taken.data, owner="ai đó"))
+        snapshot.apply(ACKNOWLEDGEMENTS.name, late.data.key.encode(), encode_acknowledged(late), None, PUBLISHED)
+        assert ask(app, "/api/v1/acknowledgements").json()[0]["owner"] == shown
+    assert snapshot.left_out == {LeftOut.CLOCK_AHEAD: 1}
+
+
+def test_who_speaks_about_one_indicator_takes_no_verdict_of_another(app: Litestar) -> None:
+    taken = take(app, decide(app, Verdict.MISSED, 1), "Phòng BCVT")
+    # of another indicator by its own words and its record key, but with that verdict's id
+    data = msgspec.structs.replace(taken.data, indicator="broadcast.loudspeaker", owner=None)
+    other = msgspec.structs.replace(taken, id="other", time=taken.time + timedelta(minutes=1), data=data)
+    app.state.reader.snapshot.apply(ACKNOWLEDGEMENTS.name, data.key.encode(), encode_acknowledged(other), None, PUBLISHED)
+    (row,) = [one for one in ask(app, f"/api/v1/provinces?indicator={POSTAL}").json() if one["province"] == "08"]
+    assert row["acknowledged"]["owner"] == "Phòng BCVT"
 
 
 # what cannot be answered

@@ -52,13 +52,15 @@ def app(path: Path, key: str) -> Litestar:
     return made
 
 
-def sign(app: Litestar, given: str, **headers: str) -> httpx.Response:
-    """What the form sends."""
+def sign(app: Litestar, given: str, more: int = 0, /, **headers: str) -> httpx.Response:
+    """What the form sends, with so many fields more."""
 
     async def request() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), base_url="http://feed") as client:
             return await client.post(
-                "/sign-in", data={"key": given}, headers={name.replace("_", "-"): one for name, one in headers.items()}
+                "/sign-in",
+                data={"key": given} | {f"{n}": "" for n in range(more)},
+                headers={name.replace("_", "-"): one for name, one in headers.items()},
             )
 
     return asyncio.run(request())
@@ -86,6 +88,13 @@ def test_without_a_key_that_holds_no_address_of_the_api_answers(app: Litestar, h
 def test_no_other_way_to_write_an_address_leads_around_the_guard(app: Litestar) -> None:
     for address in ("//api/v1/provinces", "/api/v1/provinces/", "/api//v1/provinces", "/api/v1/./provinces"):
         assert ask(app, address).status_code in {401, 404}, address
+
+
+@pytest.mark.parametrize("address", ["/metrics/", "/metrics//", "/%6detrics", "/metrics%2f"])
+def test_metrics_have_one_address_so_that_a_proxy_can_forbid_it(app: Litestar, address: str) -> None:
+    answer = ask(app, address)
+    assert answer.status_code == 404
+    assert "coverage_" not in answer.text
 
 
 def test_pages_and_probes_stay_open(app: Litestar) -> None:
@@ -134,6 +143,11 @@ def test_a_wrong_key_is_told_and_never_said_back(app: Litestar, given: str) -> N
     assert "set-cookie" not in answer.headers
     assert 'role="alert"' in answer.text
     assert not given or given not in answer.text
+
+
+def test_a_form_of_many_fields_is_read_as_any_other(app: Litestar, key: str) -> None:
+    assert sign(app, key, 15).status_code == 303
+    assert sign(app, "phs_none", 15).status_code == 401
 
 
 def test_a_key_file_that_others_may_read_ends_the_start(path: Path, key: str) -> None:

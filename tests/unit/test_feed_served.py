@@ -115,6 +115,11 @@ def test_each_figure_of_a_row_is_exported_as_it_stands(app: Litestar) -> None:
     assert of("coverage_reliability_ratio", reporter="post-office") == [0.75]
 
 
+def test_a_reporter_whom_nothing_was_compared_with_has_no_reliability_and_breaks_no_scrape(app: Litestar) -> None:
+    judge(app, reliability={"post-office": (0, 0), "other": (1, 2)})
+    assert [(labels["reporter"], value) for labels, value in samples(app)["coverage_reliability_ratio"]] == [("other", 0.5)]
+
+
 def test_a_commune_is_exported_with_its_names_and_where_the_register_knows_it_its_place(app: Litestar) -> None:
     info = {labels.pop("commune"): labels for labels, _ in samples(app)["coverage_commune_info"]}
     names = {"province": "08", "vintage": "2020-01-01", "district": "Na Hang"}

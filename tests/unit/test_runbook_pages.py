@@ -23,6 +23,12 @@ def test_every_runbook_is_a_page_in_both_languages() -> None:
         assert '<section lang="en"><h2>English</h2>' in page.text
 
 
+def test_the_list_says_in_vietnamese_what_each_alert_means() -> None:
+    listed = ask(APP, "/runbooks").text
+    assert listed.count("</a><p>") == len(list(DIRECTORY.glob("*.md")))
+    assert "đơn vị phải báo cáo còn nợ báo cáo" in listed
+
+
 def test_links_between_runbooks_lead_to_pages_that_are_there() -> None:
     for file in DIRECTORY.glob("*.md"):
         page = ask(APP, f"/runbooks/{file.stem}").text

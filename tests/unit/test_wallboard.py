@@ -99,6 +99,16 @@ def test_each_page_is_there_in_both_languages(app: Litestar, path: str, title: s
     assert "unsafe" not in policy
 
 
+def test_each_page_leads_to_what_to_do_when_an_alert_fires(app: Litestar) -> None:
+    for path in ("/", "/indicators/postal.staffed_point"):
+        assert '<a href="/runbooks">Phải làm gì khi có cảnh báo</a>' in ask(app, path).text
+
+
+def test_uncertain_is_explained_where_every_commune_has_reported_too() -> None:
+    assert "không nêu tên nơi đã phủ" in words("vi")["because_uncertain"]
+    assert "without the names of the places" in words("en")["because_uncertain"]
+
+
 def test_a_language_is_remembered_once_it_was_asked_for(app: Litestar) -> None:
     assert "set-cookie" not in ask(app, "/").headers
     cookie = ask(app, "/?lang=en").headers["set-cookie"]

@@ -72,6 +72,14 @@ def test_what_is_no_verdict_is_known_as_such(value: bytes | None) -> None:
         message(value, shipped_rules())
 
 
+@pytest.mark.parametrize("name", ["", "a\nwebhook-signature: v1,x", "a\r", "a.1", "\0", "mã", "a" * 201])
+def test_a_verdict_whose_id_could_be_no_header_is_none(name: str) -> None:
+    """It would end the process, again after each start: to go on would leave the change out."""
+    (change,) = verdicts(POSTAL, [Verdict.MISSED])
+    with pytest.raises(rows.UNREADABLE):
+        message(rows.encode(msgspec.structs.replace(change, id=name)), shipped_rules())
+
+
 def _file(directory: Path, text: str, mode: int = 0o600) -> Path:
     path = directory / "webhook-secret"
     path.write_text(text)

@@ -2,6 +2,11 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// what would turn the letters after it round, or is no letter at all: neither of our languages needs it
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+const plain = (child) => (typeof child === "string" ? child.replace(UNSEEN, "") : child);
+
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
@@ -9,7 +14,7 @@ function fill(element, attributes, children) {
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   for (const child of children.flat(Infinity)) {
-    if (child !== null && child !== undefined && child !== false && child !== "") element.append(child);
+    if (child !== null && child !== undefined && child !== false && child !== "") element.append(plain(child));
   }
   return element;
 }
@@ -28,7 +33,7 @@ export function s(tag, attributes = {}, ...children) {
 export function show(region, ...content) {
   const held = region.contains(document.activeElement) ? document.activeElement : null;
   const place = held && (held.getAttribute("href") || held.id);
-  region.replaceChildren(...content.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false && one !== ""));
+  region.replaceChildren(...content.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false && one !== "").map(plain));
   if (place) {
     for (const one of region.querySelectorAll("a[href], button, select")) {
       if ((one.getAttribute("href") || one.id) === place) {

@@ -12,6 +12,7 @@ import { say, setup } from "./words.js";
 const CHANGES_MAX = 4;
 const NAMED_MAX = 5; // communes named for each indicator
 const LISTED_MAX = 4; // indicators whose missing communes are named
+const LATE_MAX = 5; // reporters named
 const FEW = 8; // so many rows leave room for larger letters
 const FRESH_MS = 60_000; // how long a row that changed stands out
 
@@ -23,6 +24,7 @@ const summary = h("div", { id: "summary" });
 const board = section("indicators", say("indicators"), h("div", {}));
 const where = section("map", say("map"), h("div", { class: "choice" }), h("div", { class: "drawing" }));
 const missing = section("missing", say("missing"), h("div", {}));
+const late = section("late", say("late"), h("div", {}));
 const changes = section("changes", say("changes"), h("div", {}));
 
 function ordered() {
@@ -93,6 +95,7 @@ function draw() {
   show(board.lastChild, told.length ? indicatorTable(told) : null, quiet.length ? quietList(quiet) : null, all.length ? null : h("p", {}, say("no_rows")));
   drawMap(all);
   show(missing.lastChild, missingLists(told));
+  show(late.lastChild, lateList(all));
   show(changes.lastChild, changeList());
 }
 
@@ -249,6 +252,36 @@ function missingLists(told) {
   return lists.length ? h("ul", { class: "gaps" }, lists) : h("p", {}, say("missing_none"));
 }
 
+/** Who owes reports: most of them first. */
+function lateList(all) {
+  const owed = new Map();
+  for (const row of all) {
+    for (const [id, communes] of Object.entries(row.reporters_overdue)) {
+      const one = owed.get(id) ?? { id, communes: 0, rows: [], since: row.reporters_due[id] };
+      one.communes += communes;
+      one.rows.push([communes, row]);
+      if (Date.parse(row.reporters_due[id]) < Date.parse(one.since)) one.since = row.reporters_due[id];
+      owed.set(id, one);
+    }
+  }
+  if (!owed.size) return h("p", {}, say("late_none"));
+  const reporters = [...owed.values()].sort((one, other) => other.communes - one.communes || one.id.localeCompare(other.id));
+  return h(
+    "ul",
+    { class: "gaps" },
+    reporters.slice(0, LATE_MAX).map(({ id, communes, rows: about, since }) => {
+      about.sort(([one], [other]) => other - one);
+      return h(
+        "li",
+        { "data-reporter": id },
+        h("a", { class: "head", href: `${names.indicatorPage(about[0][1].indicator, about[0][1].province)}#reporters` }, names.reporterOf(id)),
+        h("span", { class: "small" }, ` ${say("late_count", { reports: number(communes), indicators: number(about.length), day: day(since) })}`),
+      );
+    }),
+    reporters.length > LATE_MAX ? h("li", { class: "small" }, say("late_more", { count: number(reporters.length - LATE_MAX) })) : null,
+  );
+}
+
 function changeList() {
   // the first verdict of a key is no change
   const shown = state.verdicts.filter((one) => one.from !== null).slice(-CHANGES_MAX).reverse();
@@ -273,5 +306,5 @@ show(main, h("p", { class: "loading" }, say("loading")));
 state.province = await choose();
 title.textContent = state.province.name;
 document.title = `${state.province.name} · ${setup.words.brand}`;
-show(main, summary, h("div", { class: "columns" }, board, missing, where, changes));
+show(main, summary, h("div", { class: "columns" }, board, missing, late, where, changes));
 follow({ query: { province: state.province.code }, load, apply, poll, draw });
