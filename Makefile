@@ -64,7 +64,7 @@ mutants: $(STAMP) ## deliberate faults in the core, each caught by a test (about
 fuzz: $(STAMP) ## a million inputs to the decoders (about twenty minutes); prints one JSON object
 	@$(BIN)/python -m tests.fuzz --runs 1000000 $(ARGS) 2>/dev/null
 
-bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway, send, simulate or feed); prints one JSON object
+bench: $(STAMP) ## measure (NAME=rebuild, live, audit, assess, gateway, send, simulate, feed or wallboard); prints one JSON object
 	@$(BIN)/python -m bench.$(NAME) $(ARGS)
 
 alert-quality: $(STAMP) ## how good the alerts are, over simulated years and a stopped worker (about ten minutes); prints one JSON object

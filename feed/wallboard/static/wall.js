@@ -9,10 +9,10 @@ import { choose } from "./province.js";
 import { bar, legend, map, origin, verdict } from "./signs.js";
 import { say, setup } from "./words.js";
 
-const CHANGES_MAX = 4;
+const CHANGES_MAX = 3;
 const NAMED_MAX = 5; // communes named for each indicator
 const LISTED_MAX = 4; // indicators whose missing communes are named
-const LATE_MAX = 5; // reporters named
+const LATE_MAX = 3; // reporters named
 const FEW = 8; // so many rows leave room for larger letters
 const FRESH_MS = 60_000; // how long a row that changed stands out
 

@@ -1,0 +1,1 @@
+"""How good the shipped alerts are, measured: `python -m bench.alert_quality`."""
