@@ -25,7 +25,19 @@ from ops.reporting import report_app
 from ops.sending import send
 from ops.simulation import simulate
 from ops.template import template
-from ops.terminal import DIFFERENCE, DONE, TROUBLE, WRONG_USE, console, end_on_sigterm, print_found, reading_bar, say_aside, serving
+from ops.terminal import (
+    DIFFERENCE,
+    DONE,
+    INTERRUPTED,
+    TROUBLE,
+    WRONG_USE,
+    console,
+    end_on_sigterm,
+    print_found,
+    reading_bar,
+    say_aside,
+    serving,
+)
 from phusong.settings import PREFIX, SettingsError, address, read_rules, read_settings
 
 app = App(
@@ -458,7 +470,12 @@ def main(arguments: list[str] | None = None) -> None:
         say_aside(str(error))
         code = WRONG_USE
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
+    except SystemError as error:
+        # Ctrl-C inside a call into the Kafka client: it loses what is raised there
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        code = INTERRUPTED
     except Exception as error:
         if not isinstance(error, _trouble_types()):
             raise

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from feed.text import Lang, say
 
-DONE, DIFFERENCE, WRONG_USE, TROUBLE = 0, 1, 2, 3
-"""Exit codes: done, found a difference or rejected input, wrong use, broker, set-up or I/O trouble."""
+DONE, DIFFERENCE, WRONG_USE, TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes: done, found a difference or rejected input, wrong use, broker, set-up or I/O trouble, Ctrl-C."""
 
 
 def say_aside(line: str) -> None:
