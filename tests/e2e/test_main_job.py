@@ -16,13 +16,12 @@ from typing import Any
 
 import openpyxl
 import pytest
-import yaml
 
 from dashboards.alerts import prometheus_rules
 from ops.demo import Running, demo
-from ops.local_kafka import _free_port
 from phusong.settings import read_settings
 from tests.kafka import wait_until
+from tests.prometheus import serving
 
 pytestmark = [
     pytest.mark.kafka,
@@ -56,41 +55,13 @@ class Prometheus:
 
 @contextmanager
 def prometheus(directory: Path, feed_url: str) -> Iterator[Prometheus]:
-    (directory / "rules.yml").write_text(yaml.safe_dump(prometheus_rules(hold_seconds=1, every_seconds=1), allow_unicode=True))
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yml"],
         "scrape_configs": [{"job_name": "phusong-feed", "static_configs": [{"targets": [feed_url.removeprefix("http://")]}]}],
     }
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = _free_port()
-    with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={directory}/prometheus.yml",
-                f"--storage.tsdb.path={directory}/tsdb",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        server = Prometheus(f"http://127.0.0.1:{port}")
-
-        def is_ready() -> bool:
-            assert process.poll() is None, (directory / "prometheus.log").read_text()
-            try:
-                with urllib.request.urlopen(f"{server.url}/-/ready", timeout=1):
-                    return True
-            except OSError:
-                return False
-
-        wait_until(is_ready, 30, "Prometheus is ready")
-        yield server
-    finally:
-        process.terminate()
-        process.wait(20)
+    with serving(directory, config, {"rules.yml": prometheus_rules(hold_seconds=1, every_seconds=1)}) as url:
+        yield Prometheus(url)
 
 
 @pytest.fixture(autouse=True)

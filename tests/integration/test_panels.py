@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from dashboards.alerts import ALERTS
 from dashboards.names import Board, Panel
 from dashboards.recording import recording_rules
 from dashboards.scraping import PROMETHEUS
 from ops.demo import child
-from ops.local_kafka import LocalKafka, _free_port
+from ops.local_kafka import LocalKafka
 from phusong.acknowledgements import Acknowledged, Acknowledgement, encode_acknowledged
 from phusong.events import encode
 from phusong.rows import Verdict
@@ -39,6 +37,7 @@ from producers.simulator.scenario import Scenario
 from tests import boards, simulated, worlds
 from tests.gateways import Door
 from tests.kafka import wait_until
+from tests.prometheus import serving
 from tests.workers import ROOT, Stage, clock
 from tests.worlds import instant
 
@@ -90,7 +89,6 @@ def prometheus(directory: Path, targets: Mapping[str, str]) -> Iterator[Promethe
     rules = recording_rules()
     for group in rules["groups"]:
         group["interval"] = "1s"
-    (directory / "recording.yml").write_text(yaml.safe_dump(rules, allow_unicode=True))
     jobs = [job["job_name"] for job in PROMETHEUS["scrape_configs"]]
     assert targets.keys() <= set(jobs)
     config = {
@@ -98,27 +96,8 @@ def prometheus(directory: Path, targets: Mapping[str, str]) -> Iterator[Promethe
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "scrape_configs": [{"job_name": job, "static_configs": [{"targets": [targets[job]]}]} for job in jobs if job in targets],
     }
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = _free_port()
-    arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", f"--web.listen-address=127.0.0.1:{port}"]
-    with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(["prometheus", *arguments], cwd=directory, stdout=log, stderr=log)
-    try:
-        server = Prometheus(f"http://127.0.0.1:{port}")
-
-        def is_ready() -> bool:
-            assert process.poll() is None, (directory / "prometheus.log").read_text()
-            try:
-                with urllib.request.urlopen(f"{server.url}/-/ready", timeout=1):
-                    return True
-            except OSError:
-                return False
-
-        wait_until(is_ready, 30, "Prometheus is ready")
-        yield server
-    finally:
-        process.terminate()
-        process.wait(20)
+    with serving(directory, config, {"recording.yml": rules}) as url:
+        yield Prometheus(url)
 
 
 def texts() -> Mapping[str, str]:
